@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Installs `kd_yolo_ros` and, from the folder training/, `kd_yolo_training`."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = 'kd_yolo_ros'
+VERBS = ['bench', 'detect', 'doctor', 'evaluate', 'replay']
+
+setup(
+    name=NAME,
+    version='0.1.0',
+    description='Quantized YOLOv5 detection on ROS 2 camera topics, on the runtime you choose',
+    license='Apache-2.0',
+    maintainer='kd_yolo_ros maintainers',
+    maintainer_email='maintainers@kd-yolo-ros.invalid',
+    python_requires='>=3.8',
+    packages=[
+        *find_packages(include=[NAME, f'{NAME}.*']),
+        'kd_yolo_training',
+        *(f'kd_yolo_training.{package}' for package in find_packages('training')),
+    ],
+    package_dir={'kd_yolo_training': 'training'},
+    package_data={
+        NAME: ['py.typed'],
+        f'{NAME}.metrics': ['*.schema.json'],
+        f'{NAME}.nodes': ['*.xml'],
+    },
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (f'share/{NAME}', ['package.xml']),
+        (f'share/{NAME}/launch', sorted(glob('launch/*.launch.py'))),
+        (f'share/{NAME}/config', sorted(glob('config/*.yaml'))),
+    ],
+    install_requires=[
+        'PyYAML',
+        'click',
+        'matplotlib',
+        'numpy',
+        'opencv-python<5',
+        'psutil',
+        'pycocotools',
+        'rich',
+        'rosbags',
+        'tqdm',
+    ],
+    extras_require={
+        'onnxruntime': ['onnxruntime'],
+        'openvino': ['openvino'],
+        'training': [
+            'nncf',
+            'onnx',
+            'onnxruntime',
+            'onnxscript',
+            'onnxslim',
+            'openvino',
+            'torch>=2.4',
+        ],
+        'test': ['cyclonedds', 'jsonschema', 'mypy', 'pytest', 'ruff', 'types-PyYAML'],
+    },
+    entry_points={
+        'console_scripts': [
+            f'kd-yolo = {NAME}.cli.main:main',
+            f'camera_node = {NAME}.nodes.camera_node:main',
+            f'detector_node = {NAME}.nodes.detector_node:main',
+        ],
+        f'{NAME}.verbs': [
+            *(f'{verb} = {NAME}.cli.{verb}:{verb}' for verb in VERBS),
+            'import = kd_yolo_training.cli.import_model:import_model',
+            'quantize = kd_yolo_training.cli.quantize:quantize',
+        ],
+        f'{NAME}.backends': [
+            f'onnxruntime = {NAME}.backends.onnxruntime:OnnxRuntimeBackend',
+            f'openvino = {NAME}.backends.openvino:OpenVinoBackend',
+        ],
+    },
+    zip_safe=False,
+)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The anchor-based detection head: one 1x1 convolution per level of the pyramid.
+
+It returns the raw convolution outputs; losses and the decode turn them into boxes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+STRIDES = (8, 16, 32)
+
+# Width and height in pixels of a 640 picture: k-means of COCO boxes, as published with YOLOv5.
+COCO_ANCHORS = (
+    ((10, 13), (16, 30), (33, 23)),
+    ((30, 61), (62, 45), (59, 119)),
+    ((116, 90), (156, 198), (373, 326)),
+)
+
+# What the head believes before it has seen anything: objects in a 640x640 picture for each level,
+# and the share of them that belongs to all classes together.
+PRIOR_OBJECTS = 8
+PRIOR_SIDE = 640
+PRIOR_CLASS = 0.6
+
+
+class Detect(nn.Module):
+    """Head of `classes` classes over feature maps with `channels` channels each.
+
+    The buffer `anchors` is (levels, anchors, 2) in cells of the level's grid, as in the public
+    checkpoints; `anchors_px` gives it in pixels.
+    """
+
+    def __init__(
+        self, classes: int, channels: tuple[int, ...], anchors: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        self.strides = STRIDES
+        pixels = torch.tensor(COCO_ANCHORS) if anchors is None else anchors
+        self.register_buffer('anchors', pixels.float() / self._stride_column())
+        self.outputs = (5 + classes) * self.anchors.shape[1]
+        self.m = nn.ModuleList(nn.Conv2d(c, self.outputs, 1) for c in channels)
+        self.reset_bias()
+
+    @property
+    def anchors_px(self) -> Tensor:
+        """Anchors in pixels of the network input, (levels, anchors, 2)."""
+        return self.anchors * self._stride_column().to(self.anchors.device)
+
+    def _stride_column(self) -> Tensor:
+        return torch.tensor(self.strides, dtype=torch.float32).view(-1, 1, 1)
+
+    @torch.no_grad()
+    def reset_bias(self) -> None:
+        """Start objectness and classes at their prior (Lin et al., Focal Loss, 2017, 4.1).
+
+        Without it the first steps are spent on pushing thousands of empty cells below 0.5.
+        """
+        for conv, stride in zip(self.m, self.strides, strict=True):
+            bias = conv.bias.view(-1, 5 + self.classes)
+            bias[:, 4] = _logit(PRIOR_OBJECTS / (PRIOR_SIDE / stride) ** 2)
+            bias[:, 5:] = _logit(PRIOR_CLASS / self.classes)
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, ...]:
+        """Return per level (B, anchors * (5 + classes), H/stride, W/stride), logits.
+
+        Channels of one anchor are x, y, w, h, objectness, classes.
+        """
+        return tuple(conv(x) for conv, x in zip(self.m, maps, strict=True))
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))

@@ -37,9 +37,7 @@ class Detections:
     @classmethod
     def empty(cls) -> Detections:
         """Return the answer for a picture in which nothing was found."""
-        return cls(
-            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)
-        )
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.scores)

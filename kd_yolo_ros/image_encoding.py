@@ -106,9 +106,7 @@ def to_bgr(
         ) from error
 
 
-def _check(
-    layout: _Layout, width: int, height: int, encoding: str, step: int, size: int
-) -> int:
+def _check(layout: _Layout, width: int, height: int, encoding: str, step: int, size: int) -> int:
     """Return the number of rows in memory, or raise the one sentence that says what is wrong."""
     what = f'{encoding} image of {width}x{height} pixels'
     if width <= 0 or height <= 0:

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One file for each runtime, found through the entry points `kd_yolo_ros.backends`."""
+
+from __future__ import annotations
+
+import abc
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Dict, List, Optional, Sequence, Tuple, Type
+
+import numpy as np
+
+from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.manifest import ModelFile
+from kd_yolo_ros.plugins import BACKENDS, entry_points
+
+
+@dataclass(frozen=True)
+class Running:
+    """What a backend really runs, asked of the runtime after loading.
+
+    Attributes:
+        runtime: 'onnxruntime', 'openvino', ….
+        version: of the runtime.
+        provider: device or execution provider.
+        precision: of the model's arithmetic, 'fp32', 'bf16', 'fp16' or 'int8'.
+        threads: threads of one inference; 0 where the runtime decides and does not tell.
+    """
+
+    runtime: str
+    version: str
+    provider: str
+    precision: str
+    threads: int
+
+
+class Backend(abc.ABC):
+    """A loaded model file. It chooses neither thresholds nor pictures.
+
+    Attributes:
+        running: what really runs.
+        output_shapes: of each output, in the order of `infer`.
+    """
+
+    package: ClassVar[str]  # the module that has to be importable
+    install: ClassVar[str]  # how a user gets it
+
+    running: Running
+    output_shapes: List[Tuple[int, ...]]
+
+    @abc.abstractmethod
+    def __init__(self, path: Path, file: ModelFile, precision: str, threads: Optional[int]):
+        """Load a model file.
+
+        Args:
+            path: the checked file.
+            file: its entry in the manifest.
+            precision: what to run it in; for an FP32 file that may be 'bf16'.
+            threads: of one inference; None for the runtime's choice.
+
+        Raises:
+            UserError: the runtime refuses the file, or cannot run it in this precision.
+        """
+
+    @abc.abstractmethod
+    def infer(self, batch: np.ndarray) -> Sequence[np.ndarray]:
+        """Run the model on one batch of the shape its file takes.
+
+        The arrays that come back may be overwritten by the next call.
+        """
+
+    @classmethod
+    def installed(cls) -> bool:
+        """Tell whether the runtime's package is there, without importing it."""
+        return importlib.util.find_spec(cls.package) is not None
+
+    @classmethod
+    @abc.abstractmethod
+    def precisions(cls) -> Dict[str, str]:
+        """Return the precisions this machine runs, each with a remark; imports the runtime."""
+
+
+def backend_class(runtime: str) -> Type[Backend]:
+    """Return the backend of a runtime.
+
+    Raises:
+        UserError: no such runtime, or its package is not installed.
+    """
+    points = entry_points(BACKENDS)
+    if runtime not in points:
+        known = ', '.join(sorted(points)) or 'none: install kd_yolo_ros with pip or colcon'
+        raise UserError(f"There is no runtime '{runtime}'; known are {known}.")
+    backend = points[runtime].load()
+    if not backend.installed():
+        raise UserError(
+            f"The runtime '{runtime}' is not installed; get it with {backend.install}."
+        )
+    return backend
+
+
+def installed_runtimes() -> List[str]:
+    """Return the names of the runtimes whose packages are there."""
+    return sorted(n for n, point in entry_points(BACKENDS).items() if point.load().installed())

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Non-maximum suppression: of boxes that overlap too much, the best one stays."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from kd_yolo_ros.decode import Candidates
+from kd_yolo_ros.manifest import Thresholds
+
+# More candidates than this only occur at AP's threshold of 0.001, and cost more than they find.
+MAX_CANDIDATES = 30_000
+
+
+def nms(candidates: Candidates, thresholds: Thresholds) -> np.ndarray:
+    """Return the indices of the candidates that stay, highest score first.
+
+    Greedy suppression at `thresholds.iou`, within each class or, if
+    `thresholds.class_agnostic`, over all classes; at most `thresholds.max_detections`.
+    """
+    boxes, scores = candidates.boxes, candidates.scores
+    if len(scores) == 0:
+        return np.zeros(0, np.int64)
+    order = np.argsort(-scores, kind='stable')[:MAX_CANDIDATES]
+    boxes = boxes[order].astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]  # OpenCV wants x, y, width, height
+    if not thresholds.class_agnostic:
+        # Classes are moved so far apart that only boxes of one class can overlap.
+        span = np.abs(boxes).max() * 4 + 1
+        boxes[:, :2] += (candidates.class_ids[order] * span)[:, np.newaxis]
+    # OpenCV takes arrays too, without the detour over lists that its type stubs ask for.
+    kept = cv2.dnn.NMSBoxes(boxes, scores[order], 0.0, thresholds.iou)  # type: ignore[arg-type]
+    return order[np.asarray(kept, np.int64).reshape(-1)[: thresholds.max_detections]]

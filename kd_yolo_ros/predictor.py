@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A picture in, Detections out: letterbox, infer, decode, non-maximum suppression."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import Dict, Optional, Sequence, Union
+
+import numpy as np
+
+from kd_yolo_ros.artifact import Artifact, load_artifact
+from kd_yolo_ros.backends import Running, backend_class
+from kd_yolo_ros.decode import Candidates, decode_anchor_grid, decode_decoded
+from kd_yolo_ros.detections import Detections
+from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.letterbox import Letterbox, to_network_input
+from kd_yolo_ros.manifest import Thresholds
+from kd_yolo_ros.nms import nms
+from kd_yolo_ros.selection import select
+
+
+class Predictor:
+    """A loaded model with its stages.
+
+    Not for use from several threads at once; `thresholds` may be replaced from any thread.
+
+    Attributes:
+        manifest: of the artifact.
+        thresholds: what is kept; replace it to change what the next picture gives.
+        running: runtime, provider, precision and threads that are really active.
+        file: the model file in use.
+        stages_ms: time of each stage of the last picture, in ms.
+    """
+
+    def __init__(
+        self,
+        artifact: Union[str, Path, Artifact],
+        runtime: str = 'auto',
+        precision: str = 'auto',
+        threads: Optional[int] = None,
+        thresholds: Optional[Thresholds] = None,
+    ) -> None:
+        """Load an artifact's model file for a runtime and check that it is what it says.
+
+        Args:
+            artifact: an artifact, or the path of one or of a plain export.
+            runtime: a backend's name, or 'auto'.
+            precision: 'auto', 'fp32', 'bf16', 'fp16' or 'int8'.
+            threads: of one inference; None for the runtime's choice.
+            thresholds: None for the artifact's own.
+
+        Raises:
+            UserError: the artifact is broken or does not fit the wish or the machine.
+        """
+        if not isinstance(artifact, Artifact):
+            artifact = load_artifact(artifact)
+        self.manifest = artifact.manifest
+        self.thresholds = thresholds or self.manifest.thresholds
+        chosen = select(self.manifest, runtime, precision)
+        self.file = chosen.file
+        path = artifact.model_path(chosen.file)
+        self._backend = backend_class(chosen.runtime)(path, chosen.file, chosen.precision, threads)
+        self._check_outputs(path)
+        self._letterbox = Letterbox(self.file.input.height, self.file.input.width)
+        self.stages_ms: Dict[str, float] = {}
+
+    @property
+    def running(self) -> Running:
+        """What is really active, as the runtime tells it."""
+        return self._backend.running
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Class names by class id."""
+        return self.manifest.class_names
+
+    def predict(self, picture: np.ndarray) -> Detections:
+        """Find the objects in one picture.
+
+        Args:
+            picture: (H, W, 3) uint8 BGR of any size.
+
+        Returns:
+            Boxes in pixels of that picture. `stages_ms` then holds letterbox, infer, decode
+            and nms.
+        """
+        thresholds = self.thresholds
+        started = perf_counter()
+        letterboxed, placement = self._letterbox(picture)
+        tensor = to_network_input(letterboxed, self.file.input)
+        letterbox_done = perf_counter()
+        outputs = self._backend.infer(tensor)
+        infer_done = perf_counter()
+        candidates = self._decode(outputs, thresholds)
+        decode_done = perf_counter()
+        keep = nms(candidates, thresholds)
+        detections = Detections(
+            placement.to_source(candidates.boxes[keep]),
+            candidates.scores[keep],
+            candidates.class_ids[keep],
+        )
+        nms_done = perf_counter()
+        self.stages_ms = {
+            'letterbox': (letterbox_done - started) * 1e3,
+            'infer': (infer_done - letterbox_done) * 1e3,
+            'decode': (decode_done - infer_done) * 1e3,
+            'nms': (nms_done - decode_done) * 1e3,
+        }
+        return detections
+
+    def warm_up(self, runs: int = 2) -> None:
+        """Run blank pictures, so that the first real one does not pay for first-time work."""
+        spec = self.file.input
+        blank = np.full((spec.height, spec.width, 3), 114, np.uint8)
+        for _ in range(runs):
+            self.predict(blank)
+
+    def _decode(self, outputs: Sequence[np.ndarray], thresholds: Thresholds) -> Candidates:
+        head, num_classes = self.manifest.head, len(self.manifest.class_names)
+        if self.file.decode_inside:
+            return decode_decoded(outputs[0], head, num_classes, thresholds)
+        return decode_anchor_grid(outputs, head, num_classes, thresholds)
+
+    def _check_outputs(self, path: Path) -> None:
+        """Refuse a graph whose outputs do not fit the manifest, before the first picture."""
+        head, num_classes = self.manifest.head, len(self.manifest.class_names)
+        shapes, spec = self._backend.output_shapes, self.file.input
+        values = 4 + num_classes + head.mask_coefficients
+        if self.file.decode_inside:
+            channel_axis = 1 if head.layout == 'anchor_free' else 2
+            values += head.layout == 'anchor_grid'
+            fits = bool(shapes) and len(shapes[0]) == 3 and shapes[0][channel_axis] == values
+            expected = f'{values} values a box'
+        else:
+            wanted = [
+                (1, len(anchors) * (values + 1), spec.height // stride, spec.width // stride)
+                for stride, anchors in zip(head.strides, head.anchors)
+            ]
+            fits = [tuple(shape) for shape in shapes] == wanted
+            expected = f'{wanted}'
+        if not fits:
+            raise UserError(
+                f'{path}: its outputs {[tuple(s) for s in shapes]} do not fit the '
+                f'{num_classes} classes of the manifest ({expected} expected); '
+                f'import the model again.'
+            )

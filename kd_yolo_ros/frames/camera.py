@@ -26,7 +26,7 @@ class Camera(LiveSource):
         self.fps = known_fps(capture)
         capture.release()
 
-    def open_capture(self) -> Any:
+    def open_capture(self) -> Any:  # noqa: D102
         capture = cv2.VideoCapture(int(self.device) if self.device.isdigit() else self.device)
         if not capture.isOpened():
             raise UserError(

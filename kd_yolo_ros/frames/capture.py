@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from typing import Any, Callable, Iterator, Optional
+from itertools import count
+from typing import Any, Callable, Iterator, List, Optional
 
 import cv2
 
@@ -20,7 +21,7 @@ class CaptureSource(Source):
 
     def __init__(self, size: Size = None) -> None:
         super().__init__(size)
-        self._capture: Optional[Any] = None
+        self._captures: List[Any] = []
 
     @abstractmethod
     def open_capture(self) -> Any:
@@ -28,25 +29,28 @@ class CaptureSource(Source):
 
     def frames(self, stamp_of: Callable[[int], int]) -> Iterator[Frame]:
         """Yield the frames from the first on; `stamp_of(index)` gives their times in ns."""
-        self.close()
-        capture = self._capture = self.open_capture()
-        index = 0
-        while capture.isOpened():
-            ok, image = capture.read()
-            if not ok:
-                return
-            yield Frame(
-                f'frame_{index:06d}',
-                stamp_of(index),
-                DEFAULT_FRAME_ID,
-                keep(resized(image, self.size)),
-            )
-            index += 1
+        capture = self.open_capture()
+        self._captures.append(capture)
+        try:
+            for index in count():
+                ok, image = capture.read()
+                if not ok:
+                    if capture.isOpened():  # else close() ended it, not the source
+                        self.ended(index)
+                    return
+                image = resized(image, self.size)
+                name = f'frame_{index:06d}'
+                yield Frame(name, stamp_of(index), DEFAULT_FRAME_ID, keep(image))
+        finally:
+            capture.release()
+            self._captures.remove(capture)
 
-    def close(self) -> None:
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
+    def ended(self, frames: int) -> None:
+        """Take note that a pass came to the end after so many frames."""
+
+    def close(self) -> None:  # noqa: D102
+        for capture in self._captures:
+            capture.release()
 
 
 class LiveSource(CaptureSource):

@@ -31,7 +31,7 @@ class GStreamer(LiveSource):
         self.fps = known_fps(capture)
         capture.release()
 
-    def open_capture(self) -> Any:
+    def open_capture(self) -> Any:  # noqa: D102
         capture = cv2.VideoCapture(self.pipeline, cv2.CAP_GSTREAMER)
         if not capture.isOpened():
             raise UserError(

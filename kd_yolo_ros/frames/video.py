@@ -31,21 +31,19 @@ class Video(CaptureSource):
         capture.release()
         if next(iter(self), None) is None:
             raise UserError(f'{path} holds no frame that can be decoded')
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         fps = self.fps or DEFAULT_FPS
-        count = 0
-        for frame in self.frames(lambda index: stamp_at(index, fps)):
-            count += 1
-            yield frame
+        return self.frames(lambda index: stamp_at(index, fps))
+
+    def ended(self, frames: int) -> None:  # noqa: D102
         # A damaged or cut-off file decodes to fewer frames than it announces.
-        missing = len(self) - count
+        missing = len(self) - frames
         if missing > 0:
             self.skipped.append(Skipped(self.path.name, f'{missing} frames do not decode'))
-        self.length = count
+        self.length = frames
 
-    def open_capture(self) -> Any:
+    def open_capture(self) -> Any:  # noqa: D102
         capture = cv2.VideoCapture(str(self.path))
         if not capture.isOpened():
             raise UserError(

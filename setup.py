@@ -57,7 +57,7 @@ setup(
             'openvino',
             'torch>=2.4',
         ],
-        'test': ['cyclonedds', 'jsonschema', 'mypy', 'pytest', 'ruff', 'types-PyYAML'],
+        'test': ['cyclonedds', 'jsonschema', 'mypy', 'pytest', 'ruff'],
     },
     entry_points={
         'console_scripts': [

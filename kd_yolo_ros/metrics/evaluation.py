@@ -6,7 +6,7 @@ The predictor brings its thresholds; AP wants score > 0.001 and 300 boxes per pi
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Protocol, Sequence
+from typing import Any, Callable, Dict, Iterable, Optional, Protocol, Sequence
 
 import numpy as np
 
@@ -20,19 +20,16 @@ from kd_yolo_ros.metrics.latency import StageTimes
 
 
 class Predicts(Protocol):
-    """What `evaluate` needs of a predictor.
+    """What `evaluate` needs of a predictor."""
 
-    Attributes:
-        names: the model's class names in order.
-        stages_ms: the last call's time per stage.
-    """
+    stages_ms: Dict[str, float]
 
-    names: Sequence[str]
-    stages_ms: Mapping[str, float]
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The model's class names in order."""
 
-    def predict(self, image: np.ndarray) -> Detections:
-        """Return the objects in an (H, W, 3) uint8 BGR picture."""
-        ...
+    def predict(self, picture: np.ndarray) -> Detections:
+        """Return the objects in an (H, W, 3) uint8 BGR picture; sets stages_ms."""
 
 
 def evaluate(
@@ -57,8 +54,8 @@ def evaluate(
     Raises:
         UserError: no frame has ground truth, or the classes do not match.
     """
-    mapping = map_classes(predictor.names, truth, class_map)
-    ap = CocoAP(truth, predictor.names, mapping)
+    mapping = map_classes(predictor.class_names, truth, class_map)
+    ap = CocoAP(truth, predictor.class_names, mapping)
     times = StageTimes()
     unlabelled = 0
     for frame in frames:

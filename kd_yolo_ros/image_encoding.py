@@ -22,6 +22,7 @@ class _Layout(NamedTuple):
     sample_bytes: int = 1
     even_width: bool = False
     half_planes: bool = False  # chroma planes follow: height * 3 / 2 rows
+    least: int = 1  # width and height; OpenCV turns a Bayer picture below 3x3 black
 
 
 # OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the
@@ -47,8 +48,11 @@ _LAYOUTS = {
     'yuyv': _Layout(2, cv2.COLOR_YUV2BGR_YUYV, even_width=True),
     'nv12': _Layout(1, cv2.COLOR_YUV2BGR_NV12, even_width=True, half_planes=True),
     'nv21': _Layout(1, cv2.COLOR_YUV2BGR_NV21, even_width=True, half_planes=True),
-    **{f'bayer_{name}8': _Layout(1, code) for name, code in _BAYER.items()},
-    **{f'bayer_{name}16': _Layout(1, code, sample_bytes=2) for name, code in _BAYER.items()},
+    **{f'bayer_{name}8': _Layout(1, code, least=3) for name, code in _BAYER.items()},
+    **{
+        f'bayer_{name}16': _Layout(1, code, sample_bytes=2, least=3)
+        for name, code in _BAYER.items()
+    },
 }
 
 SUPPORTED_ENCODINGS = tuple(_LAYOUTS)
@@ -97,8 +101,8 @@ def to_bgr(
     if layout.code is None:
         return picture
     try:
-        # Also for rgb8: a reversed view costs nothing here, but then OpenCV copies it
-        # element by element, about ten times slower than this conversion.
+        # Also for rgb8: a reversed view costs nothing here, but makes the resize afterwards
+        # copy element by element, which takes many times as long as this conversion.
         return cv2.cvtColor(picture, layout.code, out)
     except cv2.error as error:
         raise UserError(
@@ -109,8 +113,8 @@ def to_bgr(
 def _check(layout: _Layout, width: int, height: int, encoding: str, step: int, size: int) -> int:
     """Return the number of rows in memory, or raise the one sentence that says what is wrong."""
     what = f'{encoding} image of {width}x{height} pixels'
-    if width <= 0 or height <= 0:
-        raise UserError(f'{what}: width and height must be at least 1')
+    if min(width, height) < layout.least:
+        raise UserError(f'{what}: width and height must be at least {layout.least}')
     if layout.even_width and width % 2:
         raise UserError(f'{what}: {encoding} needs an even width')
     if layout.half_planes and height % 2:

@@ -22,7 +22,7 @@ class GStreamer(LiveSource):
         super().__init__(size)
         self.pipeline = pipeline
         self.description = f'GStreamer pipeline {pipeline!r}'
-        if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends():
+        if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
             raise UserError(
                 f'{self.description} needs an OpenCV built with GStreamer, and this one '
                 f'({cv2.__version__}) is not: use the OpenCV of apt (python3-opencv) or JetPack'

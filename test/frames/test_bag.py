@@ -31,7 +31,7 @@ def images(count):
     # Recorded 5 ms after the camera's stamp, as in life: the two must not be mixed up.
     return IMAGE, [
         (stamp + 5_000_000, bag_writer.image(picture, stamp))
-        for picture, stamp in zip(pictures(count), stamps(count))
+        for picture, stamp in zip(pictures(count), stamps(count), strict=True)
     ]
 
 
@@ -55,7 +55,7 @@ def test_images_come_back_as_recorded(tmp_path, storage):
             assert [frame.name for frame in frames][:2] == ['frame_000000', 'frame_000001']
             assert {frame.frame_id for frame in frames} == {FRAME_ID}
             assert {frame.message_type for frame in frames} == {IMAGE}
-            for frame, expected, (_, message) in zip(frames, pictures(5), topic[1]):
+            for frame, expected, (_, message) in zip(frames, pictures(5), topic[1], strict=True):
                 np.testing.assert_array_equal(frame.image, expected)
                 assert frame.serialized == bytes(bag_writer.STORE.serialize_cdr(message, IMAGE))
 
@@ -76,7 +76,7 @@ def test_a_broken_jpeg_stops_only_its_own_picture(tmp_path, storage):
     ok, jpeg = cv2.imencode('.jpg', pictures(1)[0])
     assert ok
     data = [jpeg.tobytes(), jpeg.tobytes()[:200], b'', jpeg.tobytes()]
-    messages = [(s, bag_writer.compressed(d, s)) for s, d in zip(stamps(4), data)]
+    messages = [(s, bag_writer.compressed(d, s)) for s, d in zip(stamps(4), data, strict=True)]
     bag = write_bag(
         tmp_path / 'drive', {'/image/compressed': (COMPRESSED_IMAGE, messages)}, storage
     )

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks at ONNX graphs: node names, and which nodes are the decode that stays in float."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+
+CONVOLUTIONS = frozenset({'Conv', 'ConvTranspose', 'ConvInteger', 'QLinearConv'})
+MOVES = frozenset({'Identity', 'Reshape', 'Transpose'})
+QUANTIZED = frozenset(
+    {'QuantizeLinear', 'DequantizeLinear', 'DynamicQuantizeLinear', 'QLinearConv', 'ConvInteger'}
+)
+
+
+def name_nodes(model: onnx.ModelProto, scopes: Sequence[str] | None = None) -> None:
+    """Give every node a name of its own, scope/operator; tensors between nodes get it too.
+
+    Args:
+        model: changed in place.
+        scopes: for each node, the part of the network it belongs to; without, only nodes that
+            have no name or share it are named.
+    """
+    graph = model.graph
+    if scopes is None:
+        _name_the_nameless(graph.node)
+        return
+    used: Counter[str] = Counter()
+    renamed: dict[str, str] = {}
+    fixed = {value.name for value in graph.output}
+    for node, scope in zip(graph.node, scopes, strict=True):
+        name = f'{scope}/{node.op_type}' if scope else node.op_type
+        used[name] += 1
+        node.name = name if used[name] == 1 else f'{name}_{used[name]}'
+        for index, tensor in enumerate(node.output):
+            if tensor not in fixed:
+                renamed[tensor] = node.name if index == 0 else f'{node.name}:{index}'
+                node.output[index] = renamed[tensor]
+        for index, tensor in enumerate(node.input):
+            node.input[index] = renamed.get(tensor, tensor)
+
+
+def _name_the_nameless(nodes: Iterable[onnx.NodeProto]) -> None:
+    taken: set[str] = set()
+    for index, node in enumerate(nodes):
+        if not node.name or node.name in taken:
+            node.name = f'{node.op_type}_{index}'
+            while node.name in taken:
+                node.name += '_'
+        taken.add(node.name)
+
+
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Tell whether the graph already holds 8-bit arithmetic."""
+    return any(node.op_type in QUANTIZED for node in model.graph.node)
+
+
+def head_convolutions(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the convolutions from which no other convolution is reached."""
+    convolutions = _learned_convolutions(model)
+    reaching = _before(model, convolutions)
+    return [node.name for node in convolutions if node.name not in reaching]
+
+
+def decode_nodes(model: onnx.ModelProto) -> set[str]:
+    """Return the names of the nodes after the head convolutions, which stay in float.
+
+    Boxes up to 640 and scores up to 1 cannot share an INT8 scale. Where the graph ends at the
+    head convolutions, as ours do, the set is empty. All nodes must have names (`name_nodes`).
+    """
+    heads = set(head_convolutions(model))
+    consumers = _consumers(model)
+    found: set[str] = set()
+    queue = [node for node in model.graph.node if node.name in heads]
+    while queue:
+        for tensor in queue.pop().output:
+            for consumer in consumers[tensor]:
+                if consumer.name not in found:
+                    found.add(consumer.name)
+                    queue.append(consumer)
+    return found
+
+
+def _consumers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
+    consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+    for node in model.graph.node:
+        for tensor in node.input:
+            consumers[tensor].append(node)
+    return consumers
+
+
+def _learned_convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """Return all convolutions but those that anchor-free decodes use as a weighted sum.
+
+    Distribution focal loss (Li et al., 2020) reads a box side as the mean of a softmax, which
+    exports write as a convolution right after it.
+    """
+    producers = _producers(model)
+
+    def is_mean_of_softmax(node: onnx.NodeProto) -> bool:
+        before = producers.get(node.input[0])
+        while before is not None and before.op_type in MOVES:
+            before = producers.get(before.input[0])
+        return before is not None and before.op_type == 'Softmax'
+
+    return [
+        node
+        for node in model.graph.node
+        if node.op_type in CONVOLUTIONS and not is_mean_of_softmax(node)
+    ]
+
+
+def _before(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Return the names of the nodes from which one of `nodes` is reached."""
+    producers = _producers(model)
+    found: set[str] = set()
+    queue = list(nodes)
+    while queue:
+        for tensor in queue.pop().input:
+            producer = producers.get(tensor)
+            if producer is not None and producer.name not in found:
+                found.add(producer.name)
+                queue.append(producer)
+    return found
+
+
+def _producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    return {tensor: node for node in model.graph.node for tensor in node.output}

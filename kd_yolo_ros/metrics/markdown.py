@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A report as Markdown: what was measured, on what, in tables and plots.
+
+Written for the person who has to decide by it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, List, Mapping, Optional, Sequence
+
+Report = Mapping[str, Any]
+
+_HEADINGS = {'evaluate': 'Accuracy', 'bench': 'Speed', 'replay': 'Replay'}
+_SUMMARY = ('p50', 'p95', 'p99', 'mean', 'max')
+
+
+def to_markdown(report: Report, pictures: Mapping[str, str]) -> str:
+    """Return the report's text; `pictures` is {file name: title} of the plots beside it."""
+    heading = _HEADINGS.get(report['kind'], report['kind'].capitalize())
+    if report.get('artifact'):
+        heading += f' of {report["artifact"]}'
+    parts = [f'# {heading}', _measured(report), *_sections(report)]
+    parts += [f'![{title}]({name})' for name, title in pictures.items()]
+    parts += ['## Measured on', *_machine(report)]
+    return '\n\n'.join(part for part in parts if part) + '\n'
+
+
+def _measured(report: Report) -> str:
+    keys = ('runtime', 'provider', 'precision', 'threads', 'mode', 'source')
+    pairs = [f'{key} {report[key]}' for key in keys if report.get(key) is not None]
+    lines = [f'{report["created"]}' + (f': {", ".join(pairs)}.' if pairs else '.')]
+    if report.get('command'):
+        lines.append(f'`{report["command"]}`')
+    return '\n\n'.join(lines)
+
+
+def _sections(report: Report) -> List[str]:
+    parts: List[str] = []
+    if report.get('results'):
+        parts += _results(report['results'])
+    if report.get('frames'):
+        frames = report['frames']
+        parts += ['## Frames', _table(list(frames), [list(frames.values())])]
+    if report.get('latency_ms'):
+        row = ['send to answer', *_summary(report['latency_ms'])]
+        parts += ['## Latency (ms)', _table(['', *_SUMMARY], [row])]
+    if report.get('stages_ms'):
+        rows = [[stage, *_summary(times)] for stage, times in report['stages_ms'].items()]
+        parts += ['## Stages (ms)', _table(['stage', *_SUMMARY], rows)]
+    ap = report.get('ap') or report
+    if 'per_class' in ap:
+        parts += _accuracy(ap)
+    missing = report.get('missing_classes') or ap.get('missing_classes')
+    if missing:
+        parts.append(f'Classes that the model lacks, not counted: {", ".join(missing)}.')
+    return parts
+
+
+def _results(results: Sequence[Mapping[str, Any]]) -> List[str]:
+    base: Optional[float] = results[0]['infer_ms'].get('p50')
+    rows = []
+    for result in results:
+        p50 = result['infer_ms'].get('p50')
+        rows.append(
+            [
+                *(result.get(key) for key in ('artifact', 'runtime', 'precision', 'threads')),
+                *(_ms(result['infer_ms'].get(key)) for key in ('p50', 'p95', 'p99')),
+                f'{base / p50:.2f}×' if base and p50 else None,
+                _ms(result['size_mb']),
+                _score(result.get('map50_95')),
+            ]
+        )
+    head = ['artifact', 'runtime', 'precision', 'threads', 'p50', 'p95', 'p99']
+    note = 'Speed-up is against the first row, by p50 of inference.'
+    return [
+        '## Inference (ms)',
+        _table([*head, 'speed-up', 'size (MB)', 'AP50-95'], rows),
+        note,
+    ]
+
+
+def _accuracy(ap: Mapping[str, Any]) -> List[str]:
+    whole = [_score(ap['map50_95']), _score(ap['map50']), ap['images']]
+    rows = [
+        [name, _score(c['map50_95']), _score(c['map50']), c['instances']]
+        for name, c in ap['per_class'].items()
+    ]
+    return [
+        '## Average precision',
+        _table(['AP50-95', 'AP50', 'pictures'], [whole]),
+        _table(['class', 'AP50-95', 'AP50', 'objects'], rows),
+    ]
+
+
+def _machine(report: Report) -> List[str]:
+    host, versions = report['host'], report['versions']
+    facts = [
+        ('board', host.get('board')),
+        ('CPU', f'{host["cpu"]} ({host["cores"]} cores used)'),
+        ('features', ' '.join(host['cpu_features'])),
+        ('memory', None if host['memory_gb'] is None else f'{host["memory_gb"]} GB'),
+        ('system', f'{host["os"]}, kernel {host.get("kernel")}'),
+        ('versions', ', '.join(f'{name} {version}' for name, version in versions.items())),
+    ]
+    return [_table(['', ''], [fact for fact in facts if fact[1]])]
+
+
+def _summary(times: Mapping[str, Any]) -> List[str]:
+    return [_ms(times.get(key)) for key in _SUMMARY]
+
+
+def _ms(value: Optional[float]) -> str:
+    return '–' if value is None else f'{value:.2f}'
+
+
+def _score(value: Optional[float]) -> str:
+    return '–' if value is None else f'{value:.3f}'
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [head, ['---'] * len(head), *rows]
+    return '\n'.join('| ' + ' | '.join(_cell(cell) for cell in line) + ' |' for line in lines)
+
+
+def _cell(value: Any) -> str:
+    return '–' if value is None else str(value).replace('|', '\\|').replace('\n', ' ')

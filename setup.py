@@ -57,7 +57,7 @@ setup(
             'openvino',
             'torch>=2.4',
         ],
-        'test': ['cyclonedds', 'jsonschema', 'mypy', 'pytest', 'ruff'],
+        'test': ['cyclonedds', 'jsonschema', 'mypy', 'pytest', 'ruff', 'setuptools'],
     },
     entry_points={
         'console_scripts': [

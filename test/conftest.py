@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,9 +22,12 @@ def _isolate_ros() -> None:
     this file in its own process and so gets its own domain. 0-101 are the domains whose ports
     lie outside Linux' ephemeral range (docs.ros.org, "The ROS_DOMAIN_ID").
     """
+    os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)  # where the ROS wheels have their index
     os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 101)
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    os.environ['ROS_LOG_DIR'] = tempfile.mkdtemp(prefix='kd_yolo_ros_log_')
+    logs = tempfile.mkdtemp(prefix='kd_yolo_ros_log_')
+    atexit.register(shutil.rmtree, logs, ignore_errors=True)
+    os.environ['ROS_LOG_DIR'] = logs
 
 
 _isolate_ros()

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make test` and `make demo` do all their own set-up; a second run starts in seconds.
+#
+#   make demo MODEL=my.pt DRIVE=my.mp4 CALIBRATION=pictures/   your own model and drive
+#   make test PYTHON=python3.12 TESTS=test/nodes               another Python; some of the tests
+#   TORCH_INDEX_URL=…                                          where the CPU build of torch lies
+
+PYTHON ?= python3
+TESTS ?= test
+VENV := $(CURDIR)/.venv
+VENV_PYTHON := $(VENV)/bin/python
+
+# ROS: the wheels are found through the ament index of .venv; nothing leaves this machine.
+ifeq ($(ROS_DISTRO),)
+export AMENT_PREFIX_PATH := $(VENV)
+endif
+ifeq ($(ROS_DISTRO),humble)
+export ROS_LOCALHOST_ONLY := 1
+else
+export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+endif
+
+ifeq ($(KD_YOLO_DATA),)
+ifneq ($(wildcard ../shared/data),)
+export KD_YOLO_DATA := $(abspath ../shared/data)
+endif
+endif
+
+export MODEL DRIVE CALIBRATION
+
+.PHONY: demo format lint setup test
+.DEFAULT_GOAL := test
+
+setup:
+	@$(PYTHON) scripts/setup_environment.py
+
+test: setup
+	@$(VENV_PYTHON) -m pytest -q -m 'not slow' $(TESTS)
+
+demo: setup
+	@$(VENV_PYTHON) scripts/demo.py
+
+lint: setup
+	@$(VENV_PYTHON) -m ruff check
+	@$(VENV_PYTHON) -m ruff format --check
+	@$(VENV_PYTHON) -m mypy
+
+format: setup
+	@$(VENV_PYTHON) -m ruff check --fix
+	@$(VENV_PYTHON) -m ruff format

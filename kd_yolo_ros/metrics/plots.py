@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def _figure(title: str, below: str, height: float) -> Tuple[Any, Any]:
     axes = figure.add_subplot()
     figure.suptitle(title, x=0.01, ha='left', fontsize=14, fontweight='bold')
     axes.set_title(
-        textwrap.shorten(below, 110, placeholder=' …'), loc='left', fontsize=9, color=_GREY, pad=12
+        textwrap.shorten(below, 110, placeholder=' …'), loc='left', fontsize=9, color=_GREY, pad=28
     )
     axes.spines[['top', 'right']].set_visible(False)
     axes.set_axisbelow(True)
@@ -92,7 +92,7 @@ def _png(figure: Any) -> bytes:
 
 def _bars(title: str, below: str, rows: Sequence[Tuple[str, Summary]]) -> bytes:
     """Draw nested horizontal bars of p50, p95 and p99, with their numbers."""
-    figure, axes = _figure(title, below, 1.7 + 0.38 * len(rows))
+    figure, axes = _figure(title, below, 1.9 + 0.38 * len(rows))
     names = [name for name, _ in rows]
     positions = np.arange(len(rows))
     for key, colour in _LATENCY.items():
@@ -109,7 +109,7 @@ def _bars(title: str, below: str, rows: Sequence[Tuple[str, Summary]]) -> bytes:
     axes.tick_params(axis='y', length=0)
     axes.grid(axis='x', color='#e5e5e5')
     axes.set_xlabel('ms (numbers: p50  p95  p99)')
-    _legend(axes, list(reversed(_LATENCY)))
+    _legend(axes, ['p50', 'p95', 'p99'])
     if TOTAL in names and RECEIVE in names:
         axes.axhline(names.index(TOTAL) - 0.5, color='#bbbbbb', linewidth=0.8)
     return _png(figure)
@@ -118,16 +118,18 @@ def _bars(title: str, below: str, rows: Sequence[Tuple[str, Summary]]) -> bytes:
 def _over_time(title: str, below: str, series: Mapping[str, Sequence[float]]) -> bytes:
     figure, axes = _figure(title, below, 4.2)
     time_s, latency = np.asarray(series['time_s']), np.asarray(series['latency_ms'])
-    axes.plot(time_s, latency, '.', markersize=4, color=_LATENCY['p95'], label='one frame')
+    labels = ['one frame']
+    axes.plot(time_s, latency, '.', markersize=4, color=_LATENCY['p95'], label=labels[0])
     for percent, style in ((50, '-'), (99, '--')):
         value = float(np.percentile(latency, percent))
-        text = f'p{percent} {_number(value)} ms'
-        axes.axhline(value, color=_LATENCY['p50'], linewidth=1.2, linestyle=style, label=text)
+        labels.append(f'p{percent} {_number(value)} ms')
+        colour = _LATENCY['p50']
+        axes.axhline(value, color=colour, linewidth=1.2, linestyle=style, label=labels[-1])
     axes.set_ylim(0, float(latency.max()) * 1.08 or 1)
     axes.set_xlabel('time since the first frame (s)')
     axes.set_ylabel('latency (ms)')
     axes.grid(color='#e5e5e5')
-    axes.legend(loc='lower left', bbox_to_anchor=(0.62, 1.0), ncol=3, frameon=False, fontsize=9)
+    _legend(axes, labels)
     return _png(figure)
 
 
@@ -136,7 +138,7 @@ def _classes(title: str, below: str, per_class: Mapping[str, Mapping[str, Any]])
     names = sorted(frequent, key=lambda name: -per_class[name]['map50_95'])
     if len(names) < len(per_class):
         below = f'the {len(names)} most frequent of {len(per_class)} classes · {below}'
-    figure, axes = _figure(title, below, 1.7 + 0.27 * len(names))
+    figure, axes = _figure(title, below, 1.9 + 0.27 * len(names))
     positions = np.arange(len(names))
     titles = {'map50': 'AP50', 'map50_95': 'AP50-95'}
     for key, colour in _AP.items():
@@ -157,15 +159,15 @@ def _classes(title: str, below: str, per_class: Mapping[str, Mapping[str, Any]])
     return _png(figure)
 
 
-def _legend(axes: Any, order: List[str]) -> None:
-    """Put the legend above the axes at the right, clear of the bars."""
+def _legend(axes: Any, order: Sequence[str]) -> None:
+    """Put the legend between the subtitle and the axes, clear of the data."""
     handles, labels = axes.get_legend_handles_labels()
     by_label = dict(zip(labels, handles))
     axes.legend(
         [by_label[name] for name in order],
         order,
-        loc='lower right',
-        bbox_to_anchor=(1.0, 1.0),
+        loc='lower left',
+        bbox_to_anchor=(-0.01, 0.99),
         ncol=len(order),
         frameon=False,
         fontsize=9,

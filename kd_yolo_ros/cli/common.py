@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the verbs share: options, progress, tables, and where results are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Iterable, List, Optional, Sequence
+
+import click
+import yaml
+
+from kd_yolo_ros.errors import UserError
+
+RUNS_CSV = 'runs/runs.csv'
+
+EXISTING = click.Path(path_type=Path)
+
+
+def _read_config(ctx: click.Context, _: click.Parameter, path: Optional[Path]) -> None:
+    """Take the options' defaults from a YAML file; the command line still wins."""
+    if path is None:
+        return
+    try:
+        values = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f'{path} is not readable YAML ({str(error).splitlines()[0]}).') from None
+    if not isinstance(values, dict):
+        raise UserError(f'{path} is not a mapping of option names to values.')
+    known = {p.name for p in ctx.command.params if isinstance(p, click.Option)}
+    by_name = {str(name).replace('-', '_'): value for name, value in values.items()}
+    for name in by_name:
+        if name not in known or name == 'config':
+            options = ', '.join(sorted(k.replace('_', '-') for k in known if k != 'config'))
+            raise UserError(f"{path}: '{name}' is no option of this verb; it has {options}.")
+    ctx.default_map = {**(ctx.default_map or {}), **by_name}
+
+
+def common_options(command: Callable) -> Callable:
+    """Add --json (passed on as `json_file`) and --config, which every verb has."""
+    command = click.option(
+        '--json',
+        'json_file',
+        type=click.Path(dir_okay=False, path_type=Path),
+        help='Also write the result to this file.',
+    )(command)
+    return click.option(
+        '--config',
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_read_config,
+        help='YAML file with options by name; the command line wins.',
+    )(command)
+
+
+def model_options(command: Callable) -> Callable:
+    """Add --runtime, --precision and --threads: how a model is run."""
+    command = click.option(
+        '--threads', type=click.IntRange(min=1), help='Threads of one inference.'
+    )(command)
+    command = click.option(
+        '--precision',
+        type=click.Choice(['auto', 'fp32', 'bf16', 'fp16', 'int8']),
+        default='auto',
+        show_default=True,
+        help='auto: the fastest INT8 that this machine runs well, else FP32.',
+    )(command)
+    return click.option(
+        '--runtime', default='auto', show_default=True, help='onnxruntime, openvino, …'
+    )(command)
+
+
+def csv_option(command: Callable) -> Callable:
+    """Add --csv: the file to which every measured run is appended."""
+    return click.option(
+        '--csv',
+        'csv_file',
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=RUNS_CSV,
+        show_default=True,
+        help='Append the measured figures to this file.',
+    )(command)
+
+
+def progress(items: Iterable, description: str, total: Optional[int] = None) -> Iterable:
+    """Show a progress bar on the terminal's error stream while iterating."""
+    from tqdm import tqdm
+
+    return tqdm(items, desc=description, total=total, leave=False, dynamic_ncols=True)
+
+
+def print_table(title: str, columns: Sequence[str], rows: List[Sequence[Any]]) -> None:
+    """Print a table; numbers stand right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify='left')
+    for number, column in enumerate(columns):
+        numeric = all(isinstance(row[number], (int, float)) for row in rows) and rows
+        table.add_column(column, justify='right' if numeric else 'left', overflow='fold')
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    console = Console()
+    # A pipe or log has no width; 80 columns would cut tables that fit nobody's terminal.
+    if not console.is_terminal:
+        console = Console(width=140)
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return '–'
+    if isinstance(value, float):
+        return f'{value:.3f}' if abs(value) < 1 else f'{value:.2f}'
+    return str(value)

@@ -162,7 +162,7 @@ def _yolo_row(
             f'{where}: got {" ".join(fields)!r}, expected class, centre x, centre y, width, height'
         )
     class_id, numbers = values[0], values[1:]
-    if class_id < 0 or class_id != int(class_id):
+    if not (class_id.is_integer() and 0 <= class_id < 2**31):
         raise UserError(f'{where}: class {fields[0]} is not a whole number from 0 on')
     if names is not None and int(class_id) not in names:
         raise UserError(f'{where}: class {fields[0]}, but the data set names {len(names)} classes')
@@ -181,7 +181,8 @@ def _yolo_row(
 def _yolo_names(folder: Path) -> Optional[Dict[int, str]]:
     data, classes = folder / 'data.yaml', folder / 'classes.txt'
     if data.is_file():
-        names = (_read_yaml(data) or {}).get('names')
+        content = _read_yaml(data)
+        names = content.get('names') if isinstance(content, dict) else None
         if isinstance(names, list):
             return {index: str(name) for index, name in enumerate(names)}
         if isinstance(names, dict) and all(isinstance(key, int) for key in names):

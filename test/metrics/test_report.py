@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports of every kind against the schema, whole files, and rows from many processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from importlib import resources
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+
+from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.metrics.latency import STAGES, StageTimes, percentiles
+from kd_yolo_ros.metrics.report import (
+    CSV_COLUMNS,
+    append_csv,
+    csv_rows,
+    new_report,
+    write_json,
+    write_report,
+)
+
+SCHEMA = json.loads(
+    resources.files('kd_yolo_ros.metrics').joinpath('report.schema.json').read_text()
+)
+RUNNING = {'artifact': 'tiny', 'runtime': 'onnxruntime', 'precision': 'int8', 'threads': 2}
+
+
+def validate(report):
+    jsonschema.Draft202012Validator(SCHEMA).validate(report)
+
+
+def stage_times():
+    random, times = np.random.default_rng(0), StageTimes()
+    for _ in range(40):
+        times.add({stage: float(random.gamma(2, 3)) for stage in STAGES})
+    return times
+
+
+def average_precision(classes=3):
+    per_class = {
+        f'class {n}': {'map50_95': 0.3, 'map50': 0.5, 'instances': n + 1} for n in range(classes)
+    }
+    return {'map50_95': 0.3, 'map50': 0.5, 'per_class': per_class, 'images': 12}
+
+
+def evaluate_report():
+    return new_report(
+        'evaluate', **RUNNING, **average_precision(), stages_ms=stage_times().summary()
+    )
+
+
+def bench_report():
+    times = stage_times().summary()
+    result = {**RUNNING, 'stages_ms': times, 'infer_ms': times['infer'], 'size_mb': 2.1}
+    return new_report('bench', results=[{**result, 'precision': 'fp32'}, result])
+
+
+def replay_report():
+    times = stage_times()
+    frames = {'sent': 41, 'received': 41, 'processed': 40, 'replaced': 1, 'skipped': 0, 'lost': 0}
+    return new_report(
+        'replay',
+        command='replay drive.mp4 --mode live',
+        **RUNNING,
+        mode='live',
+        frames=frames,
+        latency_ms=percentiles(times['total']),
+        latency_series={'time_s': np.arange(40) / 25, 'latency_ms': np.array(times['total'])},
+        stages_ms=times.summary(),
+        ap=average_precision(40),
+    )
+
+
+REPORTS = [evaluate_report, bench_report, replay_report]
+
+
+def written(path, report):
+    write_json(path, report)
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize('make', REPORTS)
+def test_schema(tmp_path, make):
+    report = written(tmp_path / 'new' / 'report.json', make())
+    validate(report)
+    assert report['versions']['numpy'] == np.__version__
+    assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', report['created'])
+
+
+def test_the_schema_is_one_and_knows_the_stages():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA['$defs']['stages']['propertyNames']['enum'] == list(STAGES)
+
+
+@pytest.mark.parametrize(
+    ('make', 'path'),
+    [
+        (evaluate_report, ['map50_95']),
+        (evaluate_report, ['precision']),
+        (evaluate_report, ['host']),
+        (evaluate_report, ['created']),
+        (evaluate_report, ['per_class', 'class 1', 'instances']),
+        (bench_report, ['results']),
+        (bench_report, ['results', 1, 'threads']),
+        (bench_report, ['results', 0, 'infer_ms', 'p99']),
+        (bench_report, ['results', 0, 'size_mb']),
+        (replay_report, ['frames', 'lost']),
+        (replay_report, ['latency_ms']),
+        (replay_report, ['stages_ms']),
+        (replay_report, ['ap', 'map50']),
+    ],
+)
+def test_schema_asks_for_what_is_needed(tmp_path, make, path):
+    report = written(tmp_path / 'report.json', make())
+    *way, last = path
+    parent = report
+    for key in way:
+        parent = parent[key]
+    del parent[last]
+    with pytest.raises(jsonschema.ValidationError, match=f"'{last}' is a required property"):
+        validate(report)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [('precision', 'int4'), ('map50', 1.1), ('stages_ms', {'inference': {}}), ('schema', 2)],
+)
+def test_schema_refuses_wrong_values(tmp_path, key, value):
+    report = written(tmp_path / 'report.json', evaluate_report())
+    with pytest.raises(jsonschema.ValidationError):
+        validate({**report, key: value})
+
+
+def test_numbers_that_json_lacks(tmp_path):
+    values = {'a': np.float32('nan'), 'b': float('inf'), 'c': np.int64(3), 'd': (np.bool_(True),)}
+    assert written(tmp_path / 'a.json', values) == {'a': None, 'b': None, 'c': 3, 'd': [True]}
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / 'report.json'
+    write_json(path, {'good': 1})
+    with pytest.raises(TypeError):
+        write_json(path, {'bad': object()})
+    (tmp_path / 'folder').mkdir()
+    with pytest.raises(UserError, match=r'folder cannot be written'):
+        write_json(tmp_path / 'folder', {})
+    with pytest.raises(UserError, match=r'cannot be written'):
+        write_json(path / 'below-a-file.json', {})
+    assert json.loads(path.read_text()) == {'good': 1}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['folder', 'report.json']
+
+
+@pytest.mark.parametrize(
+    ('make', 'pictures'),
+    [
+        (evaluate_report, {'stages.png', 'per_class.png'}),
+        (bench_report, {'infer.png'}),
+        (replay_report, {'stages.png', 'latency.png', 'per_class.png'}),
+    ],
+)
+def test_markdown_and_plots(tmp_path, make, pictures):
+    report = make()
+    path = write_report(tmp_path / 'out', report)
+    assert {p.name for p in path.parent.iterdir()} == {'report.md', 'report.json', *pictures}
+    text = path.read_text()
+    assert set(re.findall(r'!\[[^]]+\]\(([^)]+)\)', text)) == pictures
+    for name in pictures:
+        picture = cv2.imread(str(path.parent / name))
+        assert picture.shape[1] > 800 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+    for value in ('onnxruntime', 'int8', report['host']['cpu'], np.__version__):
+        assert value in text
+    for line in text.splitlines():  # tables of one width each, or Markdown shows them as text
+        assert not line.startswith('|') or line.endswith('|')
+    assert json.loads((path.parent / 'report.json').read_text())['kind'] == report['kind']
+
+
+def test_markdown_of_nothing_measured(tmp_path):
+    """A replay that lost every frame still has a report."""
+    frames = dict.fromkeys(['received', 'processed', 'replaced', 'skipped'], 0)
+    report = new_report(
+        'replay',
+        **RUNNING,
+        frames={'sent': 3, 'lost': 3, **frames},
+        latency_ms=percentiles([]),
+        latency_series={'time_s': [], 'latency_ms': []},
+        stages_ms={},
+    )
+    text = write_report(tmp_path, report).read_text()
+    assert '| send to answer | – | – | – | – | – |' in text
+    validate(json.loads((tmp_path / 'report.json').read_text()))
+
+
+def test_markdown_says_how_much_faster(tmp_path):
+    report = bench_report()
+    first, second = report['results']
+    second['infer_ms'] = {key: value / 2 for key, value in first['infer_ms'].items()}
+    assert '2.00×' in write_report(tmp_path, report).read_text()
+
+
+def read_rows(path):
+    with open(path, newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def test_csv_rows(tmp_path):
+    path = tmp_path / 'new' / 'measured.csv'
+    for make in REPORTS:
+        append_csv(path, make())
+    rows = read_rows(path)
+    assert [row['kind'] for row in rows] == ['evaluate', 'bench', 'bench', 'replay']
+    assert tuple(rows[0]) == CSV_COLUMNS
+    assert [row['precision'] for row in rows] == ['int8', 'fp32', 'int8', 'int8']
+    infer = stage_times().summary()['infer']
+    for row in rows:
+        assert float(row['infer_p50_ms']) == pytest.approx(infer['p50'], rel=1e-5)
+        assert row['cpu'] and row['artifact'] == 'tiny' and row['threads'] == '2'
+    assert float(rows[0]['map50_95']) == float(rows[3]['map50_95']) == 0.3
+    assert rows[3]['frames_sent'] == '41' and rows[3]['frames_lost'] == '0'
+    assert rows[1]['size_mb'] == '2.1' and rows[1]['map50'] == ''
+
+
+def test_csv_rows_have_no_other_columns():
+    for make in REPORTS:
+        assert all(tuple(row) == CSV_COLUMNS for row in csv_rows(make()))
+
+
+def test_csv_of_another_form_is_left_alone(tmp_path):
+    path = tmp_path / 'mine.csv'
+    path.write_text('my,own,columns\n1,2,3\n')
+    with pytest.raises(UserError, match='has other columns'):
+        append_csv(path, evaluate_report())
+    assert path.read_text() == 'my,own,columns\n1,2,3\n'
+    with pytest.raises(UserError, match='cannot be written'):
+        append_csv(tmp_path, evaluate_report())
+
+
+def test_csv_from_many_processes(tmp_path):
+    path = tmp_path / 'measured.csv'
+    code = (
+        'import sys; from kd_yolo_ros.metrics.report import append_csv, new_report\n'
+        'for n in range(25): append_csv(sys.argv[1], '
+        'new_report("evaluate", artifact=sys.argv[2] * 40, images=n))'
+    )
+    children = [
+        subprocess.Popen([sys.executable, '-c', code, str(path), letter]) for letter in 'abcd'
+    ]
+    assert [child.wait(timeout=60) for child in children] == [0] * 4
+    rows = read_rows(path)
+    assert len(rows) == 100
+    for letter in 'abcd':
+        images = [row['images'] for row in rows if row['artifact'] == letter * 40]
+        assert images == [str(n) for n in range(25)]

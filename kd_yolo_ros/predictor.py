@@ -30,6 +30,7 @@ class Predictor:
         thresholds: what is kept; replace it to change what the next picture gives.
         running: runtime, provider, precision and threads that are really active.
         file: the model file in use.
+        size_bytes: of that file, with all its parts.
         stages_ms: time of each stage of the last picture, in ms.
     """
 
@@ -60,6 +61,7 @@ class Predictor:
         chosen = select(self.manifest, runtime, precision)
         self.file = chosen.file
         path = artifact.model_path(chosen.file)
+        self.size_bytes = sum((artifact.folder / n).stat().st_size for n in chosen.file.sha256)
         self._backend = backend_class(chosen.runtime)(path, chosen.file, chosen.precision, threads)
         self._check_outputs(path)
         self._letterbox = Letterbox(self.file.input.height, self.file.input.width)

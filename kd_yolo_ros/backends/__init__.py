@@ -6,6 +6,7 @@ from __future__ import annotations
 import abc
 import importlib.util
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import ClassVar, Dict, List, Optional, Sequence, Tuple, Type
 
@@ -74,6 +75,11 @@ class Backend(abc.ABC):
     def installed(cls) -> bool:
         """Tell whether the runtime's package is there, without importing it."""
         return importlib.util.find_spec(cls.package) is not None
+
+    @classmethod
+    def version(cls) -> str:
+        """Return the version of the runtime's package."""
+        return metadata.version(cls.package)
 
     @classmethod
     @abc.abstractmethod

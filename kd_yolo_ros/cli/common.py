@@ -89,7 +89,7 @@ def progress(items: Iterable, description: str, total: Optional[int] = None) -> 
     return tqdm(items, desc=description, total=total, leave=False, dynamic_ncols=True)
 
 
-def print_table(title: str, columns: Sequence[str], rows: List[Sequence[Any]]) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table; numbers stand right."""
     from rich.console import Console
     from rich.table import Table

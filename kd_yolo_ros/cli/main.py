@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import List, Optional
 
@@ -33,6 +34,8 @@ def kd_yolo() -> None:
 
 def main() -> None:
     """Run `kd-yolo`; the exit status is 0 only on success."""
+    # As Ctrl-C: clean up what was started, leave no half-written file.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = kd_yolo.main(prog_name='kd-yolo', standalone_mode=False)
     except UserError as error:

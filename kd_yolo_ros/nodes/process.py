@@ -49,6 +49,11 @@ def keep_large_buffers() -> None:
     mallopt(M_TOP_PAD, 16 << 20)
 
 
+def middleware() -> str:
+    """Return the name of the RMW implementation that would be used."""
+    return rclpy.get_rmw_implementation_identifier()
+
+
 def run_node(
     create: Callable[[], Node],
     start: Callable[[Any], Optional[bool]],

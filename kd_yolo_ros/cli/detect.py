@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`kd-yolo detect`: pictures or a video with boxes drawn in, and a JSON of the detections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import click
+
+from kd_yolo_ros.cli.common import common_options, model_options, progress
+from kd_yolo_ros.errors import UserError
+
+
+@click.command()
+@click.argument('source')
+@click.option('--artifact', required=True, type=click.Path(path_type=Path))
+@click.option('--out', required=True, type=click.Path(path_type=Path), help='Folder to write to.')
+@click.option('--score', type=click.FloatRange(0, 1), help="Lowest score; the artifact's own.")
+@click.option('--iou', type=click.FloatRange(0, 1), help='Overlap for one object; likewise.')
+@model_options
+@common_options
+def detect(
+    source: str,
+    artifact: Path,
+    out: Path,
+    score: Optional[float],
+    iou: Optional[float],
+    runtime: str,
+    precision: str,
+    threads: Optional[int],
+    json_file: Optional[Path],
+) -> None:
+    """Detect objects in SOURCE: a picture, a folder, a data set, a video or a bag."""
+    import dataclasses
+
+    from kd_yolo_ros.drawing import draw
+    from kd_yolo_ros.frames import open_source
+    from kd_yolo_ros.frames.pictures import Pictures
+    from kd_yolo_ros.frames.writer import PictureWriter, VideoWriter
+    from kd_yolo_ros.metrics.report import new_report, write_json
+    from kd_yolo_ros.predictor import Predictor
+
+    predictor = Predictor(artifact, runtime, precision, threads)
+    changes = {key: value for key, value in (('score', score), ('iou', iou)) if value is not None}
+    predictor.thresholds = dataclasses.replace(predictor.thresholds, **changes)
+    predictor.warm_up()
+    frames = open_source(source)
+    if frames.length is None:
+        raise UserError(
+            f'{source} has no end; watch it with the camera_node and the detector_node instead.'
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    writer: Any = (
+        PictureWriter(out)
+        if isinstance(frames, Pictures)
+        else VideoWriter(out / 'annotated.mp4', frames.fps)
+    )
+    found: List[Dict[str, Any]] = []
+    skipped = [list(item) for item in frames.skipped]
+    with writer:
+        for frame in progress(frames, 'detect', len(frames)):
+            try:
+                picture = frame.image
+            except UserError as error:
+                skipped.append([frame.name, str(error)])
+                continue
+            detections = predictor.predict(picture)
+            found.append(
+                {
+                    'name': frame.name,
+                    'stamp_ns': frame.stamp_ns,
+                    'objects': [
+                        {'box': box.tolist(), 'score': s, 'class': predictor.class_names[c]}
+                        for box, s, c in detections
+                    ],
+                }
+            )
+            writer.write(draw(picture, detections, predictor.class_names), frame.name)
+    running = predictor.running
+    report = new_report(
+        'detect',
+        artifact=predictor.manifest.name,
+        runtime=running.runtime,
+        provider=running.provider,
+        precision=running.precision,
+        threads=running.threads,
+        frames=found,
+        skipped=skipped,
+    )
+    write_json(out / 'detections.json', report)
+    if json_file:
+        write_json(json_file, report)
+    objects = sum(len(item['objects']) for item in found)
+    click.echo(f'{objects} objects in {len(found)} frames; {len(skipped)} frames skipped.')
+    click.echo(f'Written: {out / "detections.json"} and {writer.description}')

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`kd-yolo replay`: a recorded drive through the real detector node, judged and drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Dict, List, Optional, Tuple
+
+import click
+
+from kd_yolo_ros.cli.common import (
+    EXISTING,
+    common_options,
+    csv_option,
+    model_options,
+    print_table,
+    progress,
+)
+from kd_yolo_ros.errors import UserError
+
+
+@click.command()
+@click.argument('source')
+@click.option('--artifact', required=True, type=click.Path(path_type=Path))
+@click.option(
+    '--mode',
+    type=click.Choice(['live', 'lossless']),
+    default='live',
+    show_default=True,
+    help='live: at the recorded rate; lossless: each picture after the answer to the last.',
+)
+@click.option('--rate', type=click.FloatRange(min=0, min_open=True), default=1.0, help='Of live.')
+@click.option('--topic', help="A bag's image topic, where it has several.")
+@click.option('--size', nargs=2, type=int, metavar='WIDTH HEIGHT', help='Rescale the pictures.')
+@click.option(
+    '--ground-truth',
+    help="COCO json, YOLO folder, or a bag's Detection2DArray topic; a data set brings its own.",
+)
+@click.option('--class-map', type=EXISTING, help="YAML: data set's class to the model's.")
+@click.option(
+    '--out',
+    type=click.Path(path_type=Path),
+    default='runs/replay',
+    show_default=True,
+    help='Folder for the report and the video.',
+)
+@click.option('--video/--no-video', default=True, show_default=True, help='Write the video.')
+@model_options
+@csv_option
+@common_options
+def replay(
+    source: str,
+    artifact: Path,
+    mode: str,
+    rate: float,
+    topic: Optional[str],
+    size: Optional[Tuple[int, int]],
+    ground_truth: Optional[str],
+    class_map: Optional[Path],
+    out: Path,
+    video: bool,
+    runtime: str,
+    precision: str,
+    threads: Optional[int],
+    csv_file: Path,
+    json_file: Optional[Path],
+) -> None:
+    """Play SOURCE (bag, video, pictures or data set) into the detector node over DDS."""
+    from kd_yolo_ros.artifact import load_artifact
+    from kd_yolo_ros.frames import open_source
+    from kd_yolo_ros.metrics.class_map import map_classes
+    from kd_yolo_ros.metrics.latency import percentiles
+    from kd_yolo_ros.metrics.report import append_csv, new_report, write_json, write_report
+    from kd_yolo_ros.selection import select
+
+    # Everything that can be refused is refused before a node is started.
+    loaded = load_artifact(artifact)
+    names = loaded.manifest.class_names
+    loaded.model_path(select(loaded.manifest, runtime, precision).file)
+    frames = open_source(source, size=size, topic=topic)
+    if frames.length is None:
+        raise UserError(f'{source} has no end; start the camera_node and the detector_node.')
+    truth = _ground_truth(source, ground_truth)
+    mapping = map_classes(names, truth, class_map) if truth else None
+
+    parameters: Dict[str, Any] = {
+        'artifact': str(artifact.resolve()),
+        'runtime': runtime,
+        'precision': precision,
+        'threads': threads or 0,
+        'autostart': True,
+        'use_sim_time': True,
+    }
+    if truth and mode == 'lossless':
+        parameters.update(_ap_parameters())
+    played, process = _play(frames, names, parameters, mode, rate)
+    values = played.diagnostics
+    report = new_report(
+        'replay',
+        artifact=loaded.manifest.name,
+        source=frames.description,
+        mode=mode,
+        rate=rate if mode == 'live' else None,
+        runtime=values['runtime'].split()[0],
+        provider=values['provider'],
+        precision=values['precision'],
+        threads=int(values['threads']),
+        frames=played.frames,
+        foreign_answers=played.foreign,
+        latency_ms=percentiles(played.latencies_ms),
+        stages_ms={
+            stage: percentiles(samples) for stage, samples in played.stages_ms.items() if samples
+        },
+        **process,
+    )
+    if truth or video:
+        ap = _look_back(frames, played, names, truth, mapping, out if video else None)
+        if ap is not None:
+            report['ap'] = ap
+            report['missing_classes'] = mapping.missing if mapping else []
+    report_path = write_report(out, report)
+    if json_file:
+        write_json(json_file, report)
+    append_csv(csv_file, report)
+    _print(report)
+    click.echo(f'Report: {report_path}')
+    if video:
+        click.echo(f'Video:  {out / "annotated.mp4"}')
+
+
+def _ground_truth(source: str, given: Optional[str]) -> Any:
+    """Read the ground truth that is named, or that a data set brings along."""
+    from kd_yolo_ros.metrics.ground_truth import read_bag, read_ground_truth
+
+    path = Path(source)
+    if given is not None:
+        if not Path(given).exists() and given.startswith('/') and path.exists():
+            return read_bag(path, given)
+        return read_ground_truth(given)
+    if (path / 'images').is_dir() and (path / 'labels').is_dir():
+        return read_ground_truth(path)
+    return None
+
+
+def _ap_parameters() -> Dict[str, Any]:
+    """Return the node's parameters for measuring AP."""
+    from kd_yolo_ros.manifest import AP_THRESHOLDS
+
+    return {
+        'score_threshold': AP_THRESHOLDS.score,
+        'iou_threshold': AP_THRESHOLDS.iou,
+        'max_detections': AP_THRESHOLDS.max_detections,
+        'multi_label': AP_THRESHOLDS.multi_label,
+    }
+
+
+def _play(
+    frames: Any, names: Any, parameters: Dict[str, Any], mode: str, rate: float
+) -> Tuple[Any, Dict[str, Any]]:
+    """Start the node, play everything into it, end it; return what came back and its process."""
+    try:
+        from kd_yolo_ros.nodes.player import NAMESPACE, Player
+    except ImportError as error:
+        raise UserError(
+            f'replay needs ROS 2, and {error.name} is not there; source a ROS distribution with '
+            f'vision_msgs, or use the environment that make setup builds.'
+        ) from None
+    from kd_yolo_ros.cli.node_process import NodeProcess
+
+    compressed = next(iter(frames)).message_type == 'sensor_msgs/msg/CompressedImage'
+    parameters['image_transport'] = 'compressed' if compressed else 'raw'
+    with NodeProcess('detector_node', parameters, NAMESPACE) as node, Player(
+        names, compressed, node.alive
+    ) as player:
+        player.wait_until_active()
+        node.measure()
+        cpu_before, started = node.cpu_s, perf_counter()
+        playing = (
+            player.play_live(frames, rate) if mode == 'live' else player.play_lossless(frames)
+        )
+        for _ in progress(playing, f'replay {mode}', len(frames)):
+            pass
+        node.measure()
+        seconds = perf_counter() - started
+        process = {
+            'start_s': player.played.start_s,
+            'peak_rss_mb': node.peak_rss_mb,
+            'cpu_share': (node.cpu_s - cpu_before) / seconds,
+        }
+        return player.played, process
+
+
+def _look_back(
+    frames: Any, played: Any, names: Any, truth: Any, mapping: Any, out: Optional[Path]
+) -> Optional[Dict[str, Any]]:
+    """Go through the source again with the answers: compute AP, draw the video."""
+    import contextlib
+
+    from kd_yolo_ros.detections import Detections
+    from kd_yolo_ros.drawing import draw
+    from kd_yolo_ros.frames.writer import VideoWriter
+    from kd_yolo_ros.metrics.coco_ap import CocoAP
+
+    ap = CocoAP(truth, names, mapping) if truth else None
+    with contextlib.ExitStack() as stack:
+        writer = None
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            writer = stack.enter_context(VideoWriter(out / 'annotated.mp4', frames.fps))
+        for frame in progress(frames, 'draw and judge', len(frames)):
+            answer = played.answers.get(frame.name)
+            try:
+                picture = frame.image
+            except UserError:
+                continue  # the node has skipped it too, and counted it
+            key = truth.find(frame) if truth else None
+            if ap and key is not None:
+                ap.process(key, answer or Detections.empty(), (picture.shape[1], picture.shape[0]))
+            if writer is not None:
+                writer.write(draw(picture, answer, names) if answer else picture)
+    return ap.evaluate() if ap else None
+
+
+def _print(report: Dict[str, Any]) -> None:
+    frames = report['frames']
+    print_table(
+        f'{report["artifact"]}, {report["runtime"]} {report["precision"]}, {report["mode"]}',
+        list(frames),
+        [list(frames.values())],
+    )
+    rows: List[List[Any]] = [['send to answer', *_row(report['latency_ms'])]]
+    rows += [[stage, *_row(summary)] for stage, summary in report['stages_ms'].items()]
+    print_table('latency (ms)', ['stage', 'p50', 'p95', 'p99'], rows)
+    rss = report['peak_rss_mb']
+    click.echo(
+        f'Node: active after {report["start_s"]:.2f} s, peak memory {rss:.0f} MB, '
+        f'{100 * report["cpu_share"]:.0f} % of a core.'
+    )
+    if 'ap' in report:
+        ap = report['ap']
+        score = 'no objects' if ap['map50_95'] is None else f'{ap["map50_95"]:.3f}'
+        half = '' if ap['map50'] is None else f', AP50 {ap["map50"]:.3f}'
+        click.echo(f'AP50-95 {score}{half} on {ap["images"]} pictures.')
+
+
+def _row(summary: Dict[str, Any]) -> List[Any]:
+    return [summary['p50'], summary['p95'], summary['p99']]

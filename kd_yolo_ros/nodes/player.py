@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plays frames into a running inference node and collects what comes back.
+
+Headers stay as recorded; latencies are taken on this process' own monotonic clock.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Float64, Header
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from kd_yolo_ros.detections import Detections
+from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.frames.frame import Frame
+from kd_yolo_ros.frames.prefetch import prefetch
+from kd_yolo_ros.metrics.latency import STAGES
+from kd_yolo_ros.nodes import qos
+from kd_yolo_ros.nodes.image_messages import to_image
+from kd_yolo_ros.nodes.process import keep_large_buffers, use_large_image_transport
+
+NAMESPACE = '/kd_yolo_replay'
+DETECTOR = 'detector'
+CLOCK_PERIOD_S = 0.025  # what ros2 bag play does
+START_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 60.0
+# Pictures of files begin at stamp 0, which ROS reads as "no time given".
+FILE_EPOCH_NS = 1_000_000_000
+
+Key = Tuple[int, str]  # stamp in ns and frame_id: what an answer is recognized by
+
+
+class Sending(NamedTuple):
+    """A frame ready to be published: the message, or its bytes as recorded."""
+
+    frame: Frame
+    key: Key
+    message: Any
+
+
+@dataclass
+class Played:
+    """What a replay gave.
+
+    Attributes:
+        frames: counts `sent`, `received`, `processed`, `replaced`, `skipped`, `lost`.
+        latencies_ms: from sending to the answer, of the answered frames in order.
+        answers: detections by frame name.
+        foreign: answers whose header belongs to no frame that was sent.
+        stages_ms: every sample by stage.
+        diagnostics: the last values the node gave, by key.
+        start_s: from `wait_until_active` until the node was active.
+    """
+
+    frames: Dict[str, int] = field(default_factory=dict)
+    latencies_ms: List[float] = field(default_factory=list)
+    answers: Dict[str, Detections] = field(default_factory=dict)
+    foreign: int = 0
+    stages_ms: Dict[str, List[float]] = field(default_factory=dict)
+    diagnostics: Dict[str, str] = field(default_factory=dict)
+    start_s: float = 0.0
+
+
+class Player:
+    """A node of its own in this process; use it as a context manager.
+
+    Args:
+        class_names: of the model, for the answers' class ids.
+        compressed: play CompressedImage messages.
+        alive: raises when the inference process has ended.
+    """
+
+    def __init__(
+        self, class_names: Iterable[str], compressed: bool, alive: Callable[[], None]
+    ) -> None:
+        self._class_ids = {name: index for index, name in enumerate(class_names)}
+        self._alive = alive
+        self._changed = threading.Condition()
+        self._sent: Dict[Key, Tuple[str, float]] = {}
+        self._answered: Dict[Key, float] = {}
+        self._answer_count = 0
+        self._diagnostics_count = 0
+        self._active = False
+        self.played = Played(stages_ms={stage: [] for stage in STAGES})
+        use_large_image_transport()
+        keep_large_buffers()
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = Node('player', context=self._context, namespace=NAMESPACE)
+        self._image_type = CompressedImage if compressed else Image
+        self._images = self._node.create_publisher(
+            self._image_type, 'image/compressed' if compressed else 'image', qos.PUBLISHED_IMAGE
+        )
+        self._clock = self._node.create_publisher(Clock, '/clock', qos.DETECTIONS)
+        self._clock_ns = 0
+        subscribe = self._node.create_subscription
+        subscribe(Detection2DArray, 'detections', self._on_detections, qos.DETECTIONS)
+        subscribe(LabelInfo, 'label_info', self._on_label_info, qos.LATCHED)
+        subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, qos.DIAGNOSTICS)
+        for stage in STAGES:
+            subscribe(
+                Float64,
+                f'{DETECTOR}/debug/{stage}_ms',
+                self._stage_callback(stage),
+                qos.DETECTIONS,
+            )
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._spinner = threading.Thread(target=self._spin, name='player', daemon=True)
+
+    def __enter__(self) -> Player:
+        self._spinner.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._executor.shutdown()
+        self._spinner.join()
+        self._node.destroy_node()
+        rclpy.try_shutdown(context=self._context)
+
+    def wait_until_active(self) -> None:
+        """Wait until the node is active and connected both ways.
+
+        Raises:
+            UserError: it never came, or somebody else publishes /clock here.
+        """
+        started = perf_counter()
+        self._wait(
+            lambda: self._active and self._images.get_subscription_count() > 0,
+            START_TIMEOUT_S,
+            'the inference node did not become active',
+        )
+        self.played.start_s = perf_counter() - started
+        if self._node.count_publishers('/clock') > 1:
+            raise UserError(
+                'Another process publishes /clock in this ROS domain; stop it or set another '
+                'ROS_DOMAIN_ID for the replay.'
+            )
+
+    def play_live(self, frames: Iterable[Frame], rate: float) -> Iterable[Frame]:
+        """Send the frames at their recorded times, `rate` times as fast; yield each sent one."""
+        started: Optional[float] = None
+        first_ns = 0
+        for item in prefetch(self._messages(frames)):
+            if started is None:
+                started, first_ns = perf_counter(), item.key[0]
+            # A stamp that goes back does not wait: its time has come.
+            due = started + max(0, item.key[0] - first_ns) / 1e9 / rate
+            self._keep_time(due, item.key[0], rate)
+            self._send(item)
+            yield item.frame
+        self._settle()
+
+    def play_lossless(self, frames: Iterable[Frame]) -> Iterable[Frame]:
+        """Send each frame after the answer to the one before; yield each answered one."""
+        for item in prefetch(self._messages(frames)):
+            self._publish_clock(item.key[0])
+            seen = self._diagnostics_count
+            self._send(item)
+            self._wait(
+                lambda key=item.key, seen=seen: (  # type: ignore[misc]
+                    key in self._answered
+                    or (self._diagnostics_count >= seen + 2 and self._is_settled())
+                ),
+                ANSWER_TIMEOUT_S,
+                f'no answer came to {item.frame.name}',
+            )
+            yield item.frame
+        self._settle()
+
+    def _messages(self, frames: Iterable[Frame]) -> Iterable[Sending]:
+        offset_ns: Optional[int] = None
+        for frame in frames:
+            if offset_ns is None:
+                offset_ns = 0 if frame.stamp_ns else FILE_EPOCH_NS
+            stamp_ns = frame.stamp_ns + offset_ns
+            message: Any = frame.serialized
+            if message is None:
+                header = Header(stamp=Time(nanoseconds=stamp_ns).to_msg(), frame_id=frame.frame_id)
+                message = to_image(frame.image, header)
+            yield Sending(frame, (stamp_ns, frame.frame_id), message)
+
+    def _send(self, item: Sending) -> None:
+        self._alive()
+        with self._changed:
+            self._sent[item.key] = (item.frame.name, perf_counter())
+            self.played.frames['sent'] = self.played.frames.get('sent', 0) + 1
+        self._images.publish(item.message)
+
+    def _keep_time(self, due: float, stamp_ns: int, rate: float) -> None:
+        """Let simulated time run on to a frame's stamp, which is due at `due`."""
+        while True:
+            left = due - perf_counter()
+            if left <= 0:
+                break
+            self._publish_clock(stamp_ns - int(left * rate * 1e9))
+            threading.Event().wait(min(left, CLOCK_PERIOD_S))
+        self._publish_clock(stamp_ns)
+
+    def _publish_clock(self, stamp_ns: int) -> None:
+        # Time must not go back, or every timer and TF buffer in the graph starts anew.
+        self._clock_ns = max(self._clock_ns, stamp_ns)
+        self._clock.publish(Clock(clock=Time(nanoseconds=self._clock_ns).to_msg()))
+
+    def _settle(self) -> None:
+        """Wait until the node has said what became of every frame."""
+        seen = self._diagnostics_count
+        self._wait(
+            lambda: self._diagnostics_count >= seen + 2 and self._is_settled(),
+            ANSWER_TIMEOUT_S,
+            'the inference node did not account for every frame',
+        )
+        counts, played = self._counts(), self.played
+        sent = played.frames.get('sent', 0)
+        played.frames = {'sent': sent, **counts, 'lost': sent - counts['received']}
+        for key, at in self._answered.items():
+            played.latencies_ms.append((at - self._sent[key][1]) * 1e3)
+
+    def _is_settled(self) -> bool:
+        counts = self._counts()
+        done = counts['processed'] + counts['replaced'] + counts['skipped']
+        return done == counts['received'] and self._answer_count >= counts['processed']
+
+    def _counts(self) -> Dict[str, int]:
+        values = self.played.diagnostics
+        return {
+            key: int(values.get(key) or 0)
+            for key in ('received', 'processed', 'replaced', 'skipped')
+        }
+
+    def _wait(self, condition: Callable[[], bool], timeout_s: float, problem: str) -> None:
+        deadline = perf_counter() + timeout_s
+        with self._changed:
+            while not condition():
+                self._alive()
+                if perf_counter() > deadline:
+                    raise UserError(f'Replay: {problem} within {timeout_s:.0f} s.')
+                self._changed.wait(0.1)
+
+    # Callbacks, in the executor's thread.
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def _on_detections(self, message: Detection2DArray) -> None:
+        now = perf_counter()
+        key = (Time.from_msg(message.header.stamp).nanoseconds, message.header.frame_id)
+        detections = self._to_detections(message)
+        with self._changed:
+            self._answer_count += 1
+            if key in self._sent:
+                self._answered[key] = now
+                self.played.answers[self._sent[key][0]] = detections
+            else:
+                self.played.foreign += 1
+            self._changed.notify_all()
+
+    def _to_detections(self, message: Detection2DArray) -> Detections:
+        boxes = np.empty((len(message.detections), 4), np.float64)
+        scores = np.empty(len(boxes), np.float32)
+        class_ids = np.empty(len(boxes), np.int64)
+        for index, item in enumerate(message.detections):
+            centre = item.bbox.center.position
+            half_x, half_y = item.bbox.size_x / 2, item.bbox.size_y / 2
+            boxes[index] = (
+                centre.x - half_x,
+                centre.y - half_y,
+                centre.x + half_x,
+                centre.y + half_y,
+            )
+            scores[index] = item.results[0].hypothesis.score
+            class_ids[index] = self._class_ids[item.results[0].hypothesis.class_id]
+        return Detections(boxes.astype(np.float32), scores, class_ids)
+
+    def _on_label_info(self, _: LabelInfo) -> None:
+        with self._changed:
+            self._active = True
+            self._changed.notify_all()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        mine = [status for status in message.status if status.name.startswith(f'{DETECTOR}:')]
+        if not mine:
+            return
+        with self._changed:
+            for status in mine:
+                self.played.diagnostics.update({v.key: v.value for v in status.values})
+            self._diagnostics_count += 1
+            self._changed.notify_all()
+
+    def _stage_callback(self, stage: str) -> Callable[[Float64], None]:
+        samples = self.played.stages_ms[stage]
+        return lambda message: samples.append(message.data)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,15 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize('command', ['ruff check', 'ruff format --check', 'mypy'])
+against_pinned_packages = pytest.mark.skipif(
+    'ROS_DISTRO' in os.environ, reason='mypy reads the pinned numpy, not that of a distribution'
+)
+
+
+@pytest.mark.parametrize(
+    'command',
+    ['ruff check', 'ruff format --check', pytest.param('mypy', marks=against_pinned_packages)],
+)
 def test_passes(command: str) -> None:
     done = subprocess.run(
         [sys.executable, '-m', *command.split()],

@@ -42,8 +42,12 @@ def detect(
     from kd_yolo_ros.predictor import Predictor
 
     predictor = Predictor(artifact, runtime, precision, threads)
-    changes = {key: value for key, value in (('score', score), ('iou', iou)) if value is not None}
-    predictor.thresholds = dataclasses.replace(predictor.thresholds, **changes)
+    own = predictor.thresholds
+    predictor.thresholds = dataclasses.replace(
+        own,
+        score=own.score if score is None else score,
+        iou=own.iou if iou is None else iou,
+    )
     predictor.warm_up()
     frames = open_source(source)
     if frames.length is None:

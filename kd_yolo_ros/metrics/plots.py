@@ -56,12 +56,18 @@ def subtitle(report: Report) -> str:
 
 def label(result: Mapping[str, Any], report: Report) -> str:
     """Name one of a bench's results by what tells it from the others."""
-    keys = [('artifact', ''), ('runtime', ''), ('precision', ''), ('threads', ' threads')]
+    keys = [
+        ('artifact', ''),
+        ('runtime', ''),
+        ('precision', ''),
+        ('input', ''),
+        ('threads', ' threads'),
+    ]
     several = [
         (key, unit) for key, unit in keys if len({str(r.get(key)) for r in report['results']}) > 1
     ]
     shown = several or keys[:3]
-    return ' · '.join(f'{result.get(key)}{unit}' for key, unit in shown)
+    return ' · '.join(f'{input_size(result.get(key))}{unit}' for key, unit in shown)
 
 
 def _with_samples(stages: Any) -> Dict[str, Summary]:

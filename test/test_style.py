@@ -12,7 +12,6 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-
 against_pinned_packages = pytest.mark.skipif(
     'ROS_DISTRO' in os.environ, reason='mypy reads the pinned numpy, not that of a distribution'
 )

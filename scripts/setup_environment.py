@@ -56,12 +56,12 @@ def main() -> None:
         distribution = os.environ.get('ROS_DISTRO', '')
         if distribution:
             check_distribution(distribution)
-            check_system({'ensurepip': f'{PYTHON}-venv'})
+            check_system(compiles=False)
             make_venv(system_site_packages=True)
             pip_install('constraints-distribution.txt', [])
         else:
             check_wheels()
-            check_system({'ensurepip': f'{PYTHON}-venv', 'Python.h': f'{PYTHON}-dev'})
+            check_system(compiles=True)
             make_venv(system_site_packages=False)
             pip_install('constraints.txt', ROS_WHEELS)
             say('building vision_msgs from interfaces/ (about 15 s)')
@@ -118,13 +118,13 @@ def check_wheels() -> None:
         )
 
 
-def check_system(wanted: Dict[str, str]) -> None:
+def check_system(compiles: bool) -> None:
     """Leave with the one apt line that installs what the system lacks.
 
     Args:
-        wanted: `ensurepip` and, where vision_msgs is compiled, `Python.h`, with their packages.
+        compiles: whether vision_msgs will be compiled here, for which a compiler is needed.
     """
-    packages = list(missing_packages(wanted))
+    packages = list(missing_packages(compiles))
     if packages:
         sys.exit(
             'This machine lacks system packages; on Debian or Ubuntu install them with: '
@@ -132,15 +132,14 @@ def check_system(wanted: Dict[str, str]) -> None:
         )
 
 
-def missing_packages(wanted: Dict[str, str]) -> Iterator[str]:
+def missing_packages(compiles: bool) -> Iterator[str]:
     """Yield the apt package of everything that is not there."""
     if importlib.util.find_spec('ensurepip') is None:
-        yield wanted['ensurepip']
-    if 'Python.h' in wanted:
-        if shutil.which('g++') is None:
-            yield 'g++'
-        if not Path(sysconfig.get_paths()['include'], 'Python.h').is_file():
-            yield wanted['Python.h']
+        yield f'{PYTHON}-venv'
+    if compiles and shutil.which('g++') is None:
+        yield 'g++'
+    if compiles and not Path(sysconfig.get_paths()['include'], 'Python.h').is_file():
+        yield f'{PYTHON}-dev'
     for library, package in [
         ('libGL.so.1', 'libgl1'),  # both are what opencv-python's wheel leaves to the system
         ('libgthread-2.0.so.0', 'libglib2.0-0'),

@@ -21,6 +21,15 @@ SOURCES = [*PACKAGE_SOURCES, *sorted(TRAINING.rglob('*.py'))]
 
 ROS = {'rclpy', 'launch', 'launch_ros', 'cv_bridge', 'ament_index_python', 'rosidl_runtime_py'}
 UNPICKLING_MODULES = {'pickle', '_pickle', 'cloudpickle', 'dill', 'joblib', 'marshal', 'shelve'}
+EXECUTING_LOADERS = {
+    'cv2.FileStorage',
+    'torch.hub.load',
+    'torch.jit.load',
+    'torch.load',
+    'yaml.full_load',
+    'yaml.unsafe_load',
+    'yaml.unsafe_load_all',
+}
 
 
 @functools.cache
@@ -79,12 +88,12 @@ def is_ros(module: str) -> bool:
 
 
 def unpickling_calls(tree: ast.AST) -> Iterator[str]:
-    """Yield every call that may unpickle, or read what OpenCV's own storage can run."""
+    """Yield every call of a loader that may execute what it reads."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         name = dotted_name(node.func)
-        if name in ('torch.load', 'torch.jit.load', 'torch.hub.load', 'cv2.FileStorage'):
+        if name in EXECUTING_LOADERS:
             yield name
         for keyword in node.keywords:
             if keyword.arg == 'allow_pickle' and not (

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Iterable, List, Mapping, Optional, Sequence
 
+from kd_yolo_ros.metrics.report import size_text
+
 Report = Mapping[str, Any]
 
 _HEADINGS = {'evaluate': 'Accuracy', 'bench': 'Speed', 'replay': 'Replay'}
@@ -63,14 +65,17 @@ def _results(results: Sequence[Mapping[str, Any]]) -> List[str]:
         p50 = result['infer_ms'].get('p50')
         rows.append(
             [
-                *(result.get(key) for key in ('artifact', 'runtime', 'precision', 'threads')),
+                *(
+                    result.get(key)
+                    for key in ('artifact', 'runtime', 'precision', 'input', 'threads')
+                ),
                 *(_ms(result['infer_ms'].get(key)) for key in ('p50', 'p95', 'p99')),
                 f'{base / p50:.2f}×' if base and p50 else None,
                 _ms(result['size_mb']),
                 _score(result.get('map50_95')),
             ]
         )
-    head = ['artifact', 'runtime', 'precision', 'threads', 'p50', 'p95', 'p99']
+    head = ['artifact', 'runtime', 'precision', 'input', 'threads', 'p50', 'p95', 'p99']
     note = 'Speed-up is against the first row, by p50 of inference.'
     return [
         '## Inference (ms)',
@@ -123,4 +128,4 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return '–' if value is None else str(value).replace('|', '\\|').replace('\n', ' ')
+    return '–' if value is None else str(size_text(value)).replace('|', '\\|').replace('\n', ' ')

@@ -13,6 +13,7 @@ from typing import Any, Dict, Mapping, Sequence, Tuple
 import numpy as np
 
 from kd_yolo_ros.metrics.latency import RECEIVE, STAGES, TOTAL
+from kd_yolo_ros.metrics.report import size_text
 
 Report = Mapping[str, Any]
 Summary = Mapping[str, float]
@@ -56,18 +57,12 @@ def subtitle(report: Report) -> str:
 
 def label(result: Mapping[str, Any], report: Report) -> str:
     """Name one of a bench's results by what tells it from the others."""
-    keys = [
-        ('artifact', ''),
-        ('runtime', ''),
-        ('precision', ''),
-        ('input', ''),
-        ('threads', ' threads'),
-    ]
-    several = [
-        (key, unit) for key, unit in keys if len({str(r.get(key)) for r in report['results']}) > 1
-    ]
-    shown = several or keys[:3]
-    return ' · '.join(f'{input_size(result.get(key))}{unit}' for key, unit in shown)
+    keys = ('artifact', 'runtime', 'precision', 'input', 'threads')
+    several = [key for key in keys if len({str(r.get(key)) for r in report['results']}) > 1]
+    unit = {'threads': ' threads'}
+    return ' · '.join(
+        f'{size_text(result.get(key))}{unit.get(key, "")}' for key in several or keys[:3]
+    )
 
 
 def _with_samples(stages: Any) -> Dict[str, Summary]:

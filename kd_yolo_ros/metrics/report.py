@@ -24,7 +24,7 @@ from kd_yolo_ros.metrics.host import host, versions
 SCHEMA = 1
 
 CSV_COLUMNS = (
-    'created', 'kind', 'artifact', 'runtime', 'precision', 'provider', 'threads', 'mode',
+    'created', 'kind', 'artifact', 'runtime', 'precision', 'provider', 'input', 'threads', 'mode',
     'infer_p50_ms', 'infer_p95_ms', 'infer_p99_ms', 'total_p50_ms',
     'latency_p50_ms', 'latency_p95_ms', 'latency_p99_ms',
     'map50_95', 'map50', 'images',
@@ -134,7 +134,12 @@ def _csv_row(result: Mapping[str, Any], common: Mapping[str, Any]) -> Dict[str, 
 
 
 def _rounded(value: Any) -> Any:
-    return float(f'{value:.6g}') if isinstance(value, float) else value
+    return float(f'{value:.6g}') if isinstance(value, float) else size_text(value)
+
+
+def size_text(value: Any) -> Any:
+    """Return an input's [height, width] as 384x640, and anything else as it is."""
+    return 'x'.join(map(str, value)) if isinstance(value, list) else value
 
 
 def write_whole(path: PathLike, content: bytes) -> None:

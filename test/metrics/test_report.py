@@ -29,7 +29,13 @@ from kd_yolo_ros.metrics.report import (
 SCHEMA = json.loads(
     resources.files('kd_yolo_ros.metrics').joinpath('report.schema.json').read_text()
 )
-RUNNING = {'artifact': 'tiny', 'runtime': 'onnxruntime', 'precision': 'int8', 'threads': 2}
+RUNNING = {
+    'artifact': 'tiny',
+    'runtime': 'onnxruntime',
+    'precision': 'int8',
+    'input': [384, 640],
+    'threads': 2,
+}
 
 
 def validate(report):
@@ -201,7 +207,8 @@ def test_markdown_says_how_much_faster(tmp_path):
     report = bench_report()
     first, second = report['results']
     second['infer_ms'] = {key: value / 2 for key, value in first['infer_ms'].items()}
-    assert '2.00×' in write_report(tmp_path, report).read_text()
+    text = write_report(tmp_path, report).read_text()
+    assert '2.00×' in text and '| 384x640 |' in text
 
 
 def read_rows(path):
@@ -221,6 +228,7 @@ def test_csv_rows(tmp_path):
     for row in rows:
         assert float(row['infer_p50_ms']) == pytest.approx(infer['p50'], rel=1e-5)
         assert row['cpu'] and row['artifact'] == 'tiny' and row['threads'] == '2'
+        assert row['input'] == '384x640'
     assert float(rows[0]['map50_95']) == float(rows[3]['map50_95']) == 0.3
     assert rows[3]['frames_sent'] == '41' and rows[3]['frames_lost'] == '0'
     assert rows[1]['size_mb'] == '2.1' and rows[1]['map50'] == ''

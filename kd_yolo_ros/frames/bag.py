@@ -78,7 +78,9 @@ class Bag(Source):
             )
             count += 1
         if count < len(self):
-            raise UserError(_cut_off(self.path, f'it announces {len(self)} images, has {count}'))
+            raise UserError(
+                _unreadable(self.path, f'it announces {len(self)} images, has {count}')
+            )
 
     def _loader(self, data: bytes, index: int) -> Callable[[], np.ndarray]:
         def load() -> np.ndarray:
@@ -164,17 +166,17 @@ def _opened(path: Path) -> Iterator[Any]:
         reader = Reader(path)
         reader.open()
     except Exception as error:  # rosbags raises whatever its parsers meet in a broken file
-        raise UserError(_cut_off(path, str(error) or type(error).__name__)) from error
+        raise UserError(_unreadable(path, str(error) or type(error).__name__)) from error
     try:
         yield reader
     finally:
         reader.close()
 
 
-def _cut_off(path: Path, why: str) -> str:
+def _unreadable(path: Path, why: str) -> str:
     return (
-        f'{path} cannot be read as a rosbag2 recording, it is cut off or damaged '
-        f'({" ".join(why.split()).rstrip(".")}): try `ros2 bag reindex`'
+        f'{path} cannot be read as a rosbag2 recording ({" ".join(why.split()).rstrip(".")}): '
+        'if it was cut off, try `ros2 bag reindex`'
     )
 
 
@@ -209,7 +211,7 @@ def _messages(path: Path, topic: str, types: Sequence[str]) -> Iterator[Tuple[in
             except StopIteration:
                 return
             except Exception as error:  # as in _opened
-                raise UserError(_cut_off(path, str(error) or type(error).__name__)) from error
+                raise UserError(_unreadable(path, str(error) or type(error).__name__)) from error
             yield recorded_ns, bytes(data)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.frames.capture import LiveSource, known_fps
+from kd_yolo_ros.frames.capture import LiveSource
 from kd_yolo_ros.frames.frame import Size
 
 
@@ -22,9 +22,7 @@ class Camera(LiveSource):
         super().__init__(size)
         self.device = device
         self.description = f'camera {device}'
-        capture = self.open_capture()
-        self.fps = known_fps(capture)
-        capture.release()
+        self.open_now()
 
     def open_capture(self) -> Any:  # noqa: D102
         capture = cv2.VideoCapture(int(self.device) if self.device.isdigit() else self.device)

@@ -29,7 +29,7 @@ class CaptureSource(Source):
 
     def frames(self, stamp_of: Callable[[int], int]) -> Iterator[Frame]:
         """Yield the frames from the first on; `stamp_of(index)` gives their times in ns."""
-        capture = self.open_capture()
+        capture = self.take_capture()
         self._captures.append(capture)
         try:
             for index in count():
@@ -45,6 +45,10 @@ class CaptureSource(Source):
             capture.release()
             self._captures.remove(capture)
 
+    def take_capture(self) -> Any:
+        """Return the capture for a new pass."""
+        return self.open_capture()
+
     def ended(self, frames: int) -> None:
         """Take note that a pass came to the end after so many frames."""
 
@@ -55,6 +59,28 @@ class CaptureSource(Source):
 
 class LiveSource(CaptureSource):
     """Frames without an end, stamped with the wall clock when they arrive."""
+
+    def __init__(self, size: Size = None) -> None:
+        super().__init__(size)
+        self._opened: Optional[Any] = None
+
+    def open_now(self) -> None:
+        """Open at once, to say early that it fails; the first pass goes on with it.
+
+        Opening twice would cost a camera or a network stream seconds.
+        """
+        self._opened = self.open_capture()
+        self.fps = known_fps(self._opened)
+
+    def take_capture(self) -> Any:  # noqa: D102
+        capture, self._opened = self._opened, None
+        return capture or self.open_capture()
+
+    def close(self) -> None:  # noqa: D102
+        super().close()
+        if self._opened is not None:
+            self._opened.release()
+            self._opened = None
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames(lambda _: time.time_ns())

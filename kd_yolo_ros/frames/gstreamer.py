@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.frames.capture import LiveSource, known_fps
+from kd_yolo_ros.frames.capture import LiveSource
 from kd_yolo_ros.frames.frame import Size
 
 
@@ -27,9 +27,7 @@ class GStreamer(LiveSource):
                 f'{self.description} needs an OpenCV built with GStreamer, and this one '
                 f'({cv2.__version__}) is not: use the OpenCV of apt (python3-opencv) or JetPack'
             )
-        capture = self.open_capture()
-        self.fps = known_fps(capture)
-        capture.release()
+        self.open_now()
 
     def open_capture(self) -> Any:  # noqa: D102
         capture = cv2.VideoCapture(self.pipeline, cv2.CAP_GSTREAMER)

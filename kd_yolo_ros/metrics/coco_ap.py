@@ -53,10 +53,14 @@ class CocoAP:
             size: (width, height) of that picture.
 
         Raises:
-            UserError: annotations were made on the picture turned by 90 degrees.
+            UserError: the picture came before, or its annotations were made on the picture
+                turned by 90 degrees.
         """
         if image_id in self._images:
-            raise ValueError(f'{image_id} was processed already')
+            raise UserError(
+                f'{image_id} of {self.truth.description} came twice: '
+                'names (or, in bags, stamps) must be unique'
+            )
         truth = self.truth.pictures[image_id]
         width, height = size
         if truth.size == (height, width) and width != height:

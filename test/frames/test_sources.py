@@ -191,12 +191,20 @@ def test_a_source_without_an_end(tmp_path):
 
     class Live(LiveSource):
         description = 'live'
+        opened = 0
 
         def open_capture(self):
+            self.opened += 1
             return cv2.VideoCapture(str(file))
 
     source = Live()
+    source.open_now()
+    assert source.fps == 20
     with pytest.raises(TypeError, match='live has no end'):
         len(source)
     stamps = [frame.stamp_ns for frame in source]
+    assert source.opened == 1  # a device must not be opened twice
     assert len(list(source)) == 3 and stamps == sorted(stamps) and stamps[0] > 1e18
+    source.open_now()
+    source.close()
+    assert len(list(source)) == 3

@@ -208,7 +208,7 @@ def test_reset_and_repetition(capfd):
     for _ in range(2):
         for name, rows in found.items():
             ap.process(name, detections_of(rows), SIZE)
-        with pytest.raises(ValueError, match='processed already'):
+        with pytest.raises(UserError, match='came twice'):
             ap.process('0.jpg', Detections.empty(), SIZE)
         results.append(ap.evaluate())
         ap.reset()

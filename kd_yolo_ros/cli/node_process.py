@@ -37,21 +37,22 @@ class NodeProcess:
         self._folder = tempfile.TemporaryDirectory(prefix='kd_yolo_')
         file = Path(self._folder.name) / 'parameters.yaml'
         file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
-        self._log = tempfile.TemporaryFile('w+', encoding='utf-8')  # noqa: SIM115
+        self._log = Path(self._folder.name) / 'output'
         prctl = ctypes.CDLL(None).prctl
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, '-m', f'kd_yolo_ros.nodes.{module}', '--ros-args'),
-                *('--params-file', str(file), '-r', f'__ns:={namespace}'),
-            ],
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            # Its own process group: a terminal's Ctrl-C reaches only us, and we end it.
-            start_new_session=True,
-            # And should we be killed, the node must not stay behind.
-            preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
-            env={**os.environ, 'RCUTILS_CONSOLE_OUTPUT_FORMAT': '{message}'},
-        )
+        with open(self._log, 'a') as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, '-m', f'kd_yolo_ros.nodes.{module}', '--ros-args'),
+                    *('--params-file', str(file), '-r', f'__ns:={namespace}'),
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Its own process group: a terminal's Ctrl-C reaches only us, and we end it.
+                start_new_session=True,
+                # And should we be killed, the node must not stay behind.
+                preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
+                env={**os.environ, 'RCUTILS_CONSOLE_OUTPUT_FORMAT': '{message}'},
+            )
         self.peak_rss_mb: Optional[float] = None
         self.cpu_s = 0.0
 
@@ -78,10 +79,12 @@ class NodeProcess:
                 self.process.wait()
         return self.process.returncode
 
+    def output(self) -> str:
+        """Return everything the node has printed so far."""
+        return self._log.read_text(encoding='utf-8', errors='replace')
+
     def _last_words(self) -> str:
-        self._log.flush()
-        self._log.seek(0)
-        lines = [line.strip() for line in self._log.read().splitlines() if line.strip()]
+        lines = [line.strip() for line in self.output().splitlines() if line.strip()]
         return lines[-1] if lines else f'it gave no reason (status {self.process.returncode}).'
 
     def __enter__(self) -> NodeProcess:
@@ -95,7 +98,6 @@ class NodeProcess:
     ) -> None:
         status = self.stop()
         words = self._last_words() if status else ''
-        self._log.close()
         self._folder.cleanup()
         if status and error is None:
             raise UserError(f'The node ended with status {status}: {words}')

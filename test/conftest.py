@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from artifacts import write_tiny_artifact
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -41,3 +42,35 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f'no real data: {folder} does not exist (set KD_YOLO_DATA)')
     return folder.resolve()
+
+
+@pytest.fixture(scope='session')
+def tiny_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact that needs no data, with known answers (see artifacts.py); not to be changed."""
+    return write_tiny_artifact(tmp_path_factory.mktemp('tiny') / 'tiny')
+
+
+@pytest.fixture(scope='session')
+def yolov5n_artifact(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The genuine YOLOv5n as an FP32 artifact at 640x640; not to be changed."""
+    from kd_yolo_ros.artifact import write_artifact
+    from kd_yolo_ros.manifest import Head, InputSpec, Manifest, ModelFile
+    from kd_yolo_training.compression.export import export_onnx
+    from kd_yolo_training.models.checkpoint import read_checkpoint
+
+    checkpoint = read_checkpoint(data_dir / 'weights' / 'yolov5n.pt')
+    folder = tmp_path_factory.mktemp('yolov5n')
+    export_onnx(checkpoint.build(), folder / 'model.onnx', 640, 640)
+    anchors = tuple(
+        tuple(tuple(anchor) for anchor in level) for level in checkpoint.anchors.tolist()
+    )
+    file = ModelFile('model.onnx', ('openvino', 'onnxruntime'), 'fp32', InputSpec(640, 640))
+    manifest = Manifest(
+        name='yolov5n',
+        task='detect',
+        class_names=tuple(checkpoint.names),
+        head=Head('anchor_grid', tuple(checkpoint.strides), anchors),
+        files=(file,),
+    )
+    sources = {'model.onnx': folder / 'model.onnx'}
+    return write_artifact(folder / 'yolov5n', manifest, sources).folder

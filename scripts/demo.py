@@ -27,7 +27,7 @@ def main() -> int:
     calibration = os.environ.get('CALIBRATION') or (
         str(pictures) if pictures.is_dir() and not os.environ.get('MODEL') else drive
     )
-    for what, path, variable in (('model', model, 'MODEL'), ('drive', Path(drive), 'DRIVE')):
+    for what, path in (('model', model), ('drive', Path(drive))):
         if not path.exists():
             print(
                 f'There is no {what} for the demo ({path}): give your own with make demo '

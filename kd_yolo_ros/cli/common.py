@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, Callable, Iterable, Optional, Sequence
 
@@ -70,6 +71,13 @@ def model_options(command: Callable) -> Callable:
     )(command)
 
 
+def _check_csv(_: click.Context, __: click.Parameter, path: Path) -> Path:
+    from kd_yolo_ros.metrics.report import check_csv
+
+    check_csv(path)
+    return path
+
+
 def csv_option(command: Callable) -> Callable:
     """Add --csv: the file to which every measured run is appended."""
     return click.option(
@@ -77,6 +85,7 @@ def csv_option(command: Callable) -> Callable:
         'csv_file',
         type=click.Path(dir_okay=False, path_type=Path),
         default=RUNS_CSV,
+        callback=_check_csv,
         show_default=True,
         help='Append the measured figures to this file.',
     )(command)
@@ -86,7 +95,16 @@ def progress(items: Iterable, description: str, total: Optional[int] = None) -> 
     """Show a progress bar on the terminal's error stream while iterating."""
     from tqdm import tqdm
 
-    return tqdm(items, desc=description, total=total, leave=False, dynamic_ncols=True)
+    # In a log every refresh is a line of its own.
+    interval = 0.1 if sys.stderr.isatty() else 10.0
+    return tqdm(
+        items,
+        desc=description,
+        total=total,
+        leave=False,
+        dynamic_ncols=True,
+        mininterval=interval,
+    )
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -82,6 +82,22 @@ def write_report(folder: PathLike, report: Report) -> Path:
     return folder / 'report.md'
 
 
+def check_csv(path: PathLike) -> None:
+    """Raise UserError where `append_csv` would, before anything is measured for it."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            _check_header(file.readline(), path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f'{path} cannot be read: {error.strerror}') from error
+
+
+def _check_header(header: str, path: PathLike) -> None:
+    if header and header.strip().split(',') != list(CSV_COLUMNS):
+        raise UserError(f'{path} has other columns than this version writes: move it away')
+
+
 def append_csv(path: PathLike, report: Report) -> None:
     """Append a row for each measured result; several processes may do so at the same time.
 
@@ -95,8 +111,7 @@ def append_csv(path: PathLike, report: Report) -> None:
             fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
             file.seek(0)
             header = file.readline()
-            if header and header.strip().split(',') != list(CSV_COLUMNS):
-                raise UserError(f'{path} has other columns than this version writes: move it away')
+            _check_header(header, path)
             text = io.StringIO()
             writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator='\n')
             if not header:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +20,7 @@ from torch import Tensor, nn
 
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import MAX_SIDE, MIN_SIDE
+from kd_yolo_ros.metrics.report import write_whole
 
 from ..models.detect import STRIDES
 from ..models.yolov5 import YOLOv5
@@ -84,7 +83,7 @@ def export_onnx(network: YOLOv5, path: Path, height: int, width: int) -> None:
     model = program.model_proto
     _tidy(model)
     _compare(network, model, height, width)
-    write_model(model, path)
+    write_whole(path, model.SerializeToString(deterministic=True))
 
 
 def check_size(height: int, width: int) -> None:
@@ -95,18 +94,6 @@ def check_size(height: int, width: int) -> None:
                 f'The input {name} {side} is not a multiple of {STRIDES[-1]} in '
                 f'{MIN_SIDE}..{MAX_SIDE}; give another --imgsz.'
             )
-
-
-def write_model(model: onnx.ModelProto, path: Path) -> None:
-    """Write an ONNX file whole or not at all."""
-    handle, scratch = tempfile.mkstemp(prefix=f'.{path.name}-', dir=path.parent)
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            file.write(model.SerializeToString(deterministic=True))
-        os.replace(scratch, path)
-    except BaseException:
-        os.unlink(scratch)
-        raise
 
 
 def _tidy(model: onnx.ModelProto) -> None:

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pictures that a quantization is calibrated on, as the tensors that the graph takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.frames import Frame, Source
+from kd_yolo_ros.frames.frame import keep
+from kd_yolo_ros.letterbox import Letterbox, to_network_input
+from kd_yolo_ros.manifest import InputSpec
+
+
+class Calibration:
+    """Streams a source's pictures through the letterbox, one at a time, as often as asked.
+
+    Attributes:
+        digests: hash of each picture's content, filled by the first pass.
+    """
+
+    def __init__(self, source: Source, spec: InputSpec, limit: int) -> None:
+        """Take at most `limit` pictures, spread evenly over the source.
+
+        Args:
+            source: must have an end.
+            spec: the tensor that the graph takes.
+            limit: number of pictures; the source may have fewer.
+        """
+        if source.length is None:
+            raise UserError(f'{source.description} has no end; calibrate on recorded pictures.')
+        self.source = source
+        self.spec = spec
+        count = min(limit, source.length)
+        self.chosen = set(np.linspace(0, source.length - 1, count).round().astype(int).tolist())
+        self.digests: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield (1, H, W, 3) or (1, 3, H, W) tensors; a picture that does not decode is left out.
+
+        Raises:
+            UserError: after the last, when none decoded.
+        """
+        letterbox = Letterbox(self.spec.height, self.spec.width)
+        given = 0
+        for index, frame in enumerate(self.source):
+            if index not in self.chosen:
+                continue
+            try:
+                picture = frame.image
+            except UserError:
+                continue
+            self.digests.add(picture_digest(picture))
+            # A copy, because the letterbox's buffer is overwritten by the next picture.
+            yield to_network_input(letterbox(picture)[0], self.spec).copy()
+            given += 1
+        if not given:
+            raise UserError(f'{self.source.description} has no picture to calibrate on.')
+
+    def read(self) -> None:
+        """Fill `digests` without anything else."""
+        for _ in self:
+            pass
+
+
+class HeldOut(Source):
+    """A source without the pictures that a model was calibrated on.
+
+    Attributes:
+        left_out: number of pictures that the last pass left out.
+        kept: hashes of the pictures that the last pass gave.
+    """
+
+    def __init__(self, source: Source, digests: set[str]) -> None:
+        super().__init__(source.size)
+        self.source = source
+        self.digests = digests
+        self.description = source.description
+        self.length = source.length
+        self.left_out = 0
+        self.kept: set[str] = set()
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames whose picture is not among `digests`.
+
+        Raises:
+            UserError: after the last, when none was left.
+        """
+        self.left_out = 0
+        self.kept = set()
+        for frame in self.source:
+            picture = frame.image
+            digest = picture_digest(picture)
+            if digest in self.digests:
+                self.left_out += 1
+            else:
+                self.kept.add(digest)
+                yield dataclasses.replace(frame, load=keep(picture))
+        if not self.kept:
+            raise UserError(
+                f'All pictures of {self.description} were used for calibration, so accuracy on '
+                f'them says nothing; give other pictures as --data or --calibration.'
+            )
+
+
+def picture_digest(picture: np.ndarray) -> str:
+    """Return the hash of a (H, W, 3) uint8 picture's size and pixels."""
+    digest = hashlib.sha256(str(picture.shape).encode())
+    digest.update(np.ascontiguousarray(picture))
+    return digest.hexdigest()
+
+
+def fingerprint(digests: set[str]) -> str:
+    """Return one hash of a set of pictures, whatever their order and names."""
+    return hashlib.sha256('\n'.join(sorted(digests)).encode()).hexdigest()

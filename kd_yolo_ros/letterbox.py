@@ -67,7 +67,15 @@ class Letterbox:
 
         Returns:
             The (height, width, 3) uint8 buffer and where the picture lies in it.
+
+        Raises:
+            ValueError: not such a picture.
         """
+        # OpenCV would resize another kind into an array of its own and leave the old picture here.
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            raise ValueError(f'a {picture.shape} {picture.dtype} array is no (H, W, 3) uint8 one')
+        if not picture.size:
+            raise ValueError(f'a {picture.shape} array is no (H, W, 3) uint8 one with pixels')
         source = picture.shape[:2]
         if self.placement is None or self.placement.source != source:
             self.buffer[:] = PADDING_GREY

@@ -123,7 +123,8 @@ def quantize(
                         measure(result, file, runtime, held_out, truth, class_map, data.name)
                         for runtime in runs
                     )
-                    file = dataclasses.replace(file, accuracy=accuracy)
+                    others = tuple(e for e in file.accuracy if e.get('data') != data.name)
+                    file = dataclasses.replace(file, accuracy=(*others, *accuracy))
                 measured.append(file)
             manifest = dataclasses.replace(result.manifest, files=tuple(measured))
         sources = {n: result.folder / n for file in manifest.files for n in file.sha256}
@@ -186,6 +187,7 @@ def measure(
     predictor = Predictor(alone, runtime, file.precision, thresholds=AP_THRESHOLDS)
     frames: Iterable = progress(held_out, f'evaluate {runtime} {file.precision}', len(held_out))
     result = evaluate(predictor, frames, truth, class_map)
+    # The name alone: a path would tell where this machine keeps its data.
     return {
         'data': data_name,
         'pictures_sha256': fingerprint(held_out.kept),

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`kd-yolo quantize`: INT8 files beside the FP32 one, and what they cost, in the manifest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from random_yolov5 import random_yolov5
+
+from kd_yolo_ros.artifact import load_artifact
+from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.predictor import Predictor
+from kd_yolo_training.cli import requirements
+from kd_yolo_training.cli.import_model import import_checkpoint
+from kd_yolo_training.cli.quantize import quantize
+
+
+def run(*args: object) -> str:
+    arguments = [str(arg) for arg in args]
+    return CliRunner().invoke(quantize, arguments, catch_exceptions=False).output
+
+
+@pytest.fixture(scope='module')
+def artifact(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('artifact')
+    torch.save(random_yolov5(classes=4).state_dict(), folder / 'tiny.pt')
+    import_checkpoint(folder / 'tiny.pt', folder / 'fp32', (64, 96))
+    return folder / 'fp32'
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Path:
+    """Six pictures of noise, each with a box."""
+    generator = np.random.default_rng(0)
+    for name in ('images', 'labels'):
+        (tmp_path / 'set' / name).mkdir(parents=True)
+    for index in range(6):
+        picture = generator.integers(0, 256, (64, 96, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / 'set' / 'images' / f'{index}.png'), picture)
+        label = f'{index % 4} 0.5 0.5 0.4 0.4\n'
+        (tmp_path / 'set' / 'labels' / f'{index}.txt').write_text(label)
+    return tmp_path / 'set'
+
+
+@pytest.fixture
+def calibration(dataset, tmp_path) -> Path:
+    """Two of those pictures under other names."""
+    folder = tmp_path / 'calibration'
+    folder.mkdir()
+    for index in (1, 4):
+        shutil.copy(dataset / 'images' / f'{index}.png', folder / f'other{index}.png')
+    return folder
+
+
+def test_both_runtimes_with_accuracy(artifact, dataset, calibration, tmp_path):
+    output = run(
+        *(artifact, '--calibration', calibration, '--out', tmp_path / 'int8'),
+        *('--data', dataset, '--json', tmp_path / 'r.json'),
+    )
+    assert '2 pictures' in output
+    result = load_artifact(tmp_path / 'int8')
+    files = {file.path: file for file in result.manifest.files}
+    assert list(files) == ['model.onnx', 'onnxruntime-x64.onnx', 'openvino.xml']
+    original = load_artifact(artifact).manifest.files[0]
+    assert files['model.onnx'].sha256 == original.sha256
+    runs = [(f.precision, e['runtime']) for f in files.values() for e in f.accuracy]
+    assert runs == [
+        *(('fp32', 'onnxruntime'), ('fp32', 'openvino')),
+        *(('int8', 'onnxruntime'), ('int8', 'openvino')),
+    ]
+    for file in files.values():
+        for entry in file.accuracy:
+            assert (entry['images'], entry['left_out'], entry['data']) == (4, 2, 'set')
+            assert 0 <= entry['map50_95'] <= entry['map50'] <= 1
+    provenance = result.manifest.provenance
+    assert provenance['quantization']['pictures'] == 2
+    assert provenance['checkpoint'] == load_artifact(artifact).manifest.provenance['checkpoint']
+    for runtime in ('onnxruntime', 'openvino'):
+        predictor = Predictor(tmp_path / 'int8', runtime, 'int8')
+        assert predictor.running.precision == 'int8'
+        predictor.warm_up(1)
+    report = json.loads((tmp_path / 'r.json').read_text())
+    assert (report['kind'], report['left_out'], len(report['results'])) == ('quantize', 2, 4)
+
+
+def test_one_runtime_without_data(artifact, calibration, tmp_path):
+    (tmp_path / 'c.yaml').write_text(f'calibration: {calibration}\nlimit: 1\n')
+    run(
+        *(artifact, '--out', tmp_path / 'int8', '--runtime', 'onnxruntime'),
+        *('--config', tmp_path / 'c.yaml'),
+    )
+    manifest = load_artifact(tmp_path / 'int8').manifest
+    assert [file.path for file in manifest.files] == ['model.onnx', 'onnxruntime-x64.onnx']
+    assert not any(file.accuracy for file in manifest.files)
+    assert manifest.provenance['quantization']['pictures'] == 1
+    # Once more on its own output: the INT8 file is replaced, not kept twice.
+    run(
+        *(tmp_path / 'int8', '--out', tmp_path / 'int8', '--runtime', 'onnxruntime'),
+        *('--calibration', calibration),
+    )
+    again = load_artifact(tmp_path / 'int8').manifest
+    assert [file.path for file in again.files] == ['model.onnx', 'onnxruntime-x64.onnx']
+    assert again.provenance['quantization']['pictures'] == 2
+
+
+def test_no_picture_left_to_measure_on(artifact, dataset, tmp_path):
+    with pytest.raises(UserError, match='used for calibration'):
+        run(
+            *(artifact, '--calibration', dataset, '--out', tmp_path / 'int8'),
+            *('--data', dataset),
+        )
+    assert not (tmp_path / 'int8').exists()
+
+
+def test_empty_calibration_folder(artifact, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(UserError, match='empty'):
+        run(artifact, '--calibration', tmp_path / 'empty', '--out', tmp_path / 'int8')
+    assert not (tmp_path / 'int8').exists()
+
+
+def test_a_quantized_file_alone_is_refused(artifact, calibration, tmp_path):
+    run(
+        *(artifact, '--calibration', calibration, '--out', tmp_path / 'int8'),
+        *('--runtime', 'onnxruntime'),
+    )
+    manifest = (tmp_path / 'int8' / 'artifact.yaml').read_text()
+    (tmp_path / 'int8' / 'artifact.yaml').write_text(manifest.replace('fp32', 'fp16'))
+    with pytest.raises(UserError, match='no FP32 ONNX file'):
+        run(tmp_path / 'int8', '--calibration', calibration, '--out', tmp_path / 'again')
+
+
+def test_without_the_training_extra(artifact, calibration, tmp_path, monkeypatch):
+    monkeypatch.setattr(requirements, 'find_spec', lambda module: None)
+    with pytest.raises(UserError, match=r"nncf.*pip install 'kd_yolo_ros\[training\]'"):
+        run(artifact, '--calibration', calibration, '--out', tmp_path / 'int8')
+
+
+@pytest.mark.slow
+def test_real_accuracy(data_dir, tmp_path):
+    import_checkpoint(data_dir / 'weights' / 'yolov5n.pt', tmp_path / 'fp32', (640, 640))
+    run(
+        *(tmp_path / 'fp32', '--calibration', data_dir / 'vehicles' / 'train', '--limit', 128),
+        *('--out', tmp_path / 'int8', '--data', data_dir / 'coco128'),
+    )
+    ap = {
+        (file.precision, entry['runtime']): entry['map50_95']
+        for file in load_artifact(tmp_path / 'int8').manifest.files
+        for entry in file.accuracy
+    }
+    for runtime, lost in (('onnxruntime', 0.010), ('openvino', 0.018)):
+        assert ap['fp32', runtime] == pytest.approx(0.357, abs=0.003)
+        assert ap['int8', runtime] > ap['fp32', runtime] - lost

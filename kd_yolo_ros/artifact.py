@@ -68,7 +68,8 @@ def load_artifact(path: Union[str, Path]) -> Artifact:
     if manifest_path.is_file():
         try:
             data = yaml.safe_load(manifest_path.read_text(encoding='utf-8'))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        # ValueError: no text, or no date; RecursionError: nested too deeply.
+        except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(
                 f'{manifest_path} is not readable YAML ({_first_line(error)}); '
                 f'import the model again.'
@@ -102,9 +103,12 @@ def write_artifact(
 
     Returns:
         The artifact as it was written.
+
+    Raises:
+        UserError: something else is there, the disk refuses, or the manifest is absurd.
     """
     folder = Path(folder).expanduser()
-    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+    if folder.exists() and not (folder / MANIFEST).is_file() and not _is_empty(folder):
         raise UserError(f'{folder} is there and is no artifact; give another --out.')
     hashes = {name: sha256_of(source) for name, source in sources.items()}
     files = tuple(
@@ -113,6 +117,14 @@ def write_artifact(
     )
     manifest = dataclasses.replace(manifest, files=files)
     manifest.validate(str(folder / MANIFEST))
+    try:
+        _write(folder.resolve(), manifest, sources)
+    except OSError as error:
+        raise UserError(f'{folder} cannot be written: {error.strerror}.') from error
+    return Artifact(folder, manifest)
+
+
+def _write(folder: Path, manifest: Manifest, sources: Mapping[str, Path]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent))
     try:
@@ -130,7 +142,10 @@ def write_artifact(
             os.replace(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Artifact(folder, manifest)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def sha256_of(path: Path) -> str:

@@ -7,7 +7,7 @@ Every missing, unknown or absurd field is refused with one sentence that names i
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -213,6 +213,12 @@ class Manifest:
             raise UserError(f'{where}: no model file is listed; import the model again.')
         self.head.validate(f'{where}: head')
         self.thresholds.validate(f'{where}: thresholds')
+        absent = [i for i in self.thresholds.class_ids or () if not 0 <= i < len(self.class_names)]
+        if absent:
+            raise UserError(
+                f'{where}: thresholds: class_ids {absent} are not in '
+                f'0..{len(self.class_names) - 1}, the classes of this model.'
+            )
         for number, file in enumerate(self.files):
             file.validate(f'{where}: files[{number}]')
             if not file.decode_inside:
@@ -279,7 +285,9 @@ def _integer(value: Any) -> int:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError('a number')
+    if not abs(value) <= sys.float_info.max:  # infinite, undefined, or a giant whole number
         raise TypeError('a number')
     return float(value)
 

@@ -27,11 +27,11 @@ class Mailbox(Generic[Item]):
         self._changed = threading.Condition()
 
     def put(self, item: Item) -> None:
-        """Put an item in, replacing one that still waits."""
+        """Put an item in, replacing one that still waits; once closed, it is itself replaced."""
         with self._changed:
             self.received += 1
-            self.replaced += self._item is not None
-            self._item = item
+            self.replaced += self._item is not None or self._closed
+            self._item = None if self._closed else item
             self._changed.notify()
 
     def take(self) -> Optional[Item]:

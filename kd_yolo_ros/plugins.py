@@ -14,5 +14,5 @@ def entry_points(group: str) -> Dict[str, metadata.EntryPoint]:
     """Return the entry points of a group by name, loading none of them."""
     found = metadata.entry_points()
     # Before Python 3.10 it is a plain dictionary of groups.
-    points: Any = found.get(group, ()) if isinstance(found, dict) else found.select(group=group)
+    points: Any = found.select(group=group) if hasattr(found, 'select') else found.get(group, ())
     return {point.name: point for point in points}

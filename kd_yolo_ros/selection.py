@@ -43,6 +43,8 @@ def select(manifest: Manifest, runtime: str = 'auto', precision: str = 'auto') -
         )
     if runtime == 'auto':
         runtimes = _by_preference(installed_runtimes())
+        if not runtimes:
+            raise UserError('No runtime is installed; pip install onnxruntime or openvino.')
     else:
         backend_class(runtime)
         runtimes = [runtime]

@@ -17,6 +17,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -49,7 +50,10 @@ class Peer:
         self.subscribe(DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS, self.diagnostics)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
-        self._spinner = threading.Thread(target=self._executor.spin, daemon=True)
+        self._finished = Future(executor=self._executor)
+        self._spinner = threading.Thread(
+            target=self._executor.spin_until_future_complete, args=(self._finished,), daemon=True
+        )
         self._spinner.start()
         self._stamp_ns = 1_000_000_000
 
@@ -143,8 +147,9 @@ class Peer:
         ).value
 
     def close(self) -> None:
-        self._executor.shutdown()
+        self._finished.set_result(None)
         self._spinner.join()
+        self._executor.shutdown()
         self.node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 

@@ -252,7 +252,7 @@ class InferenceNode(LifecycleNode):
         names = self._predictor.class_names if self._predictor else None
         for parameter in changes:
             problem = parameters.check(parameter, names)
-            if parameter.name in parameters.MODEL_PARAMETERS and self._predictor:
+            if not problem and parameter.name in parameters.MODEL_PARAMETERS and names:
                 problem = (
                     f'{parameter.name} is read when the node is configured; deactivate and clean '
                     f'it up first.'

@@ -14,9 +14,10 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tu
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
@@ -119,15 +120,22 @@ class Player:
             )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._spinner = threading.Thread(target=self._spin, name='player', daemon=True)
+        self._finished: Future = Future(executor=self._executor)
+        self._spinner = threading.Thread(
+            target=self._executor.spin_until_future_complete,
+            args=(self._finished,),
+            name='player',
+            daemon=True,
+        )
 
     def __enter__(self) -> Player:
         self._spinner.start()
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._executor.shutdown()
+        self._finished.set_result(None)
         self._spinner.join()
+        self._executor.shutdown()
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
@@ -251,12 +259,6 @@ class Player:
                 self._changed.wait(0.1)
 
     # Callbacks, in the executor's thread.
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
 
     def _on_detections(self, message: Detection2DArray) -> None:
         now = perf_counter()

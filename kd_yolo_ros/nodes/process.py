@@ -11,14 +11,16 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from kd_yolo_ros.errors import UserError
 
@@ -88,16 +90,16 @@ def run_node(
         return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    # Shutting the executor down while it waits would pull the wait set from under it.
+    finished: Future = Future(executor=executor)
     failures = []
 
     def spin() -> None:
         try:
-            executor.spin()
-        except ExternalShutdownException:
-            pass
+            executor.spin_until_future_complete(finished)
         except Exception as error:
             failures.append(error)
-            node.get_logger().fatal(f'{type(error).__name__}: {error}')
+            node.get_logger().fatal(traceback.format_exc())
         finally:
             stopping.set()
 
@@ -107,10 +109,10 @@ def run_node(
         if started:
             spinner.start()
             stopping.wait()
-        executor.shutdown()
-        if started:
+            finished.set_result(None)
             spinner.join()
         stop(node)
+        executor.shutdown()
         node.destroy_node()
     finally:
         rclpy.try_shutdown()

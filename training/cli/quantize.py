@@ -94,7 +94,10 @@ def quantize(
         new_files = []
         for runtime in dict.fromkeys(runtimes):
             click.echo(f'Quantizing for {runtime} on {len(pictures)} pictures …')
-            new_files.append(make_int8(source, fp32, runtime, pictures, folder))
+            shown = pictures
+            if runtime == 'onnxruntime':  # NNCF shows its own progress
+                shown = progress(pictures, 'calibrate', len(pictures))
+            new_files.append(make_int8(source, fp32, runtime, shown, folder))
         made = {name for runtime in runtimes for name in FILES[runtime]}
         kept = [file for file in original.manifest.files if not made & {*file.sha256}]
         manifest = dataclasses.replace(

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from .graph import decode_nodes, head_convolutions, name_nodes
+from .graph import float_nodes, name_nodes
 from .statistics import Statistics, collect_statistics
 
 # Which of the pictures' extremes decides: beyond this share of them a tensor saturates. A range
@@ -33,8 +33,7 @@ def quantize_onnxruntime(
 ) -> None:
     """Write an INT8 (QDQ) copy of a float ONNX graph.
 
-    The head convolutions and the decode after them stay in float: ONNX Runtime would give the
-    convolutions' outputs 8 bits, and boxes and scores cannot share one scale.
+    The head convolutions and the decode after them stay in float (`float_nodes`).
 
     Args:
         source: a float graph with one input of a fixed size, all nodes named.
@@ -50,7 +49,7 @@ def quantize_onnxruntime(
         quant_pre_process(str(source), str(prepared))
         model = onnx.load(prepared)
         name_nodes(model)
-        excluded = {*head_convolutions(model), *decode_nodes(model)}
+        excluded = float_nodes(model)
         convolutions = [
             node
             for node in model.graph.node
@@ -73,7 +72,7 @@ def quantize_onnxruntime(
             reduce_range=reduce_range,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=sorted(excluded),
+            nodes_to_exclude=excluded,
             extra_options={
                 'TensorQuantOverrides': {
                     tensor: [{'rmin': np.float32(low), 'rmax': np.float32(high)}]

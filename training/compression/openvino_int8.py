@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from .graph import decode_nodes, name_nodes
+from .graph import float_nodes, name_nodes
 
 
 def quantize_openvino(source: Path, target: Path, pictures: Collection[np.ndarray]) -> None:
     """Write an INT8 IR (`target` and the `.bin` beside it) of a float ONNX graph.
 
-    The decode after the head convolutions stays in float. The head convolutions are quantized:
-    their outputs are float in OpenVINO, and it measures as well as without.
+    The head convolutions and the decode after them stay in float (`float_nodes`).
 
     Args:
         source: a float graph with one input of a fixed size, all nodes named.
@@ -41,13 +40,12 @@ def quantize_openvino(source: Path, target: Path, pictures: Collection[np.ndarra
         def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
             return ({name: picture} for picture in pictures)
 
-    decode = sorted(decode_nodes(model))
     quantized = nncf.quantize(
         model,
         nncf.Dataset(Named()),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(pictures),
-        ignored_scope=nncf.IgnoredScope(names=decode) if decode else None,
+        ignored_scope=nncf.IgnoredScope(names=float_nodes(model)),
     )
     converted = target.with_suffix('.onnx')
     onnx.save(quantized, converted)

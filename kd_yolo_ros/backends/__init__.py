@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import abc
+import contextlib
+import importlib
 import importlib.util
 from dataclasses import dataclass
 from importlib import metadata
@@ -79,7 +81,10 @@ class Backend(abc.ABC):
     @classmethod
     def version(cls) -> str:
         """Return the version of the runtime's package."""
-        return metadata.version(cls.package)
+        try:
+            return metadata.version(cls.package)
+        except metadata.PackageNotFoundError:  # another distribution brings it: onnxruntime-gpu
+            return str(importlib.import_module(cls.package).__version__)
 
     @classmethod
     @abc.abstractmethod
@@ -91,13 +96,18 @@ def backend_class(runtime: str) -> Type[Backend]:
     """Return the backend of a runtime.
 
     Raises:
-        UserError: no such runtime, or its package is not installed.
+        UserError: no such runtime, or its package is not installed or not whole.
     """
     points = entry_points(BACKENDS)
     if runtime not in points:
         known = ', '.join(sorted(points)) or 'none: install kd_yolo_ros with pip or colcon'
         raise UserError(f"There is no runtime '{runtime}'; known are {known}.")
-    backend = points[runtime].load()
+    try:
+        backend = points[runtime].load()
+    except ImportError as error:
+        raise UserError(
+            f"The runtime '{runtime}' does not import ({error}); install what it needs."
+        ) from error
     if not backend.installed():
         raise UserError(
             f"The runtime '{runtime}' is not installed; get it with {backend.install}."
@@ -107,4 +117,9 @@ def backend_class(runtime: str) -> Type[Backend]:
 
 def installed_runtimes() -> List[str]:
     """Return the names of the runtimes whose packages are there."""
-    return sorted(n for n, point in entry_points(BACKENDS).items() if point.load().installed())
+    found = []
+    for name in sorted(entry_points(BACKENDS)):
+        with contextlib.suppress(UserError):
+            backend_class(name)
+            found.append(name)
+    return found

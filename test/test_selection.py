@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is run for which wish, on which CPU; and what is said where nothing fits."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from artifacts import tiny_manifest
+
+from kd_yolo_ros import cpu, selection
+from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.selection import select
+
+(FP32,) = tiny_manifest().files
+ORT_INT8 = dataclasses.replace(
+    FP32, path='onnxruntime-x64.onnx', runtimes=('onnxruntime',), precision='int8'
+)
+OV_INT8 = dataclasses.replace(
+    FP32, path='openvino.xml', runtimes=('openvino',), precision='int8', sha256={}
+)
+ALL = tiny_manifest(files=(FP32, ORT_INT8, OV_INT8))
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Let the machine have other CPU features or runtimes than it has."""
+
+    def set_machine(features=('avx2', 'avx_vnni'), runtimes=('onnxruntime', 'openvino')):
+        monkeypatch.setattr(selection, 'cpu_features', lambda: frozenset(features))
+        fast = bool(cpu.INT8_INSTRUCTIONS & set(features))
+        monkeypatch.setattr(selection, 'has_fast_int8', lambda: fast)
+        monkeypatch.setattr(selection, 'installed_runtimes', lambda: list(runtimes))
+
+    set_machine()
+    return set_machine
+
+
+def chosen(*wish):
+    choice = select(ALL, *wish)
+    return choice.runtime, choice.precision, choice.file.path
+
+
+@pytest.mark.parametrize(
+    ('wish', 'expected'),
+    [
+        (('auto', 'auto'), ('openvino', 'int8', 'openvino.xml')),
+        (('onnxruntime', 'auto'), ('onnxruntime', 'int8', 'onnxruntime-x64.onnx')),
+        (('openvino', 'auto'), ('openvino', 'int8', 'openvino.xml')),
+        (('auto', 'fp32'), ('openvino', 'fp32', 'model.onnx')),
+        (('onnxruntime', 'fp32'), ('onnxruntime', 'fp32', 'model.onnx')),
+        (('onnxruntime', 'int8'), ('onnxruntime', 'int8', 'onnxruntime-x64.onnx')),
+        (('auto', 'bf16'), ('openvino', 'bf16', 'model.onnx')),
+    ],
+)
+def test_each_wish(machine, wish, expected):
+    assert chosen(*wish) == expected
+
+
+def test_auto_is_fp32_where_int8_is_emulated(machine):
+    machine(features=['avx2', 'fma'])
+    assert chosen('auto', 'auto') == ('openvino', 'fp32', 'model.onnx')
+    assert chosen('auto', 'int8') == ('openvino', 'int8', 'openvino.xml')
+
+
+def test_auto_takes_int8_where_nothing_else_is_there(machine):
+    machine(features=['avx2'])
+    assert select(tiny_manifest(files=(ORT_INT8,))).precision == 'int8'
+
+
+def test_auto_takes_the_runtime_that_is_there(machine):
+    machine(runtimes=['onnxruntime'])
+    assert chosen('auto', 'auto') == ('onnxruntime', 'int8', 'onnxruntime-x64.onnx')
+
+
+def test_a_file_whose_cpu_features_are_missing_is_passed_over(machine):
+    amx = dataclasses.replace(OV_INT8, cpu_features=('amx_int8',))
+    manifest = tiny_manifest(files=(amx, FP32))
+    assert select(manifest).file == FP32
+    machine(features=['amx_int8'])
+    assert select(manifest).file == amx
+
+
+def refusal(manifest, *wish):
+    with pytest.raises(UserError) as raised:
+        select(manifest, *wish)
+    sentence = str(raised.value)
+    assert '\n' not in sentence and sentence.endswith('.')
+    return sentence
+
+
+def test_missing_cpu_feature(machine):
+    file = dataclasses.replace(FP32, cpu_features=('avx2', 'amx_int8', 'avx512_fp16'))
+    sentence = refusal(tiny_manifest(files=(file,)))
+    assert 'this CPU lacks amx_int8, avx512_fp16' in sentence and 'avx2' not in sentence
+
+
+def test_unknown_runtime():
+    sentence = refusal(ALL, 'tensorflow')
+    assert "no runtime 'tensorflow'" in sentence and 'onnxruntime, openvino' in sentence
+
+
+def test_unknown_precision():
+    sentence = refusal(ALL, 'auto', 'int4')
+    assert "no precision 'int4'" in sentence and 'fp32, bf16, fp16, int8' in sentence
+
+
+def test_bf16_of_onnx_runtime():
+    sentence = refusal(ALL, 'onnxruntime', 'bf16')
+    assert 'onnxruntime in precision bf16' in sentence and 'onnxruntime fp32' in sentence
+
+
+def test_bf16_of_an_int8_file(machine):
+    sentence = refusal(tiny_manifest(files=(OV_INT8,)), 'openvino', 'bf16')
+    assert 'it offers openvino int8' in sentence
+
+
+def test_a_precision_that_the_artifact_lacks(machine):
+    sentence = refusal(tiny_manifest(), 'auto', 'int8')
+    assert 'tiny has nothing for' in sentence and 'openvino fp32' in sentence
+
+
+def test_a_runtime_that_the_artifact_lacks(machine):
+    assert 'it offers onnxruntime int8' in refusal(tiny_manifest(files=(ORT_INT8,)), 'openvino')
+
+
+def test_no_runtime_at_all(machine):
+    machine(runtimes=[])
+    sentence = refusal(tiny_manifest())
+    assert 'No runtime is installed' in sentence and 'pip install' in sentence
+
+
+def test_the_real_machine():
+    assert select(ALL).file in ALL.files
+    assert cpu.architecture() != 'x64' or 'sse2' in cpu.cpu_features()

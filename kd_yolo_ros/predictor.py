@@ -64,6 +64,7 @@ class Predictor:
         self.size_bytes = sum((artifact.folder / n).stat().st_size for n in chosen.file.sha256)
         self._backend = backend_class(chosen.runtime)(path, chosen.file, chosen.precision, threads)
         self._check_outputs(path)
+        self._check_input(path)
         self._letterbox = Letterbox(self.file.input.height, self.file.input.width)
         self.stages_ms: Dict[str, float] = {}
 
@@ -147,3 +148,16 @@ class Predictor:
                 f'{num_classes} classes of the manifest ({expected} expected); '
                 f'import the model again.'
             )
+
+    def _check_input(self, path: Path) -> None:
+        """Refuse a graph that does not take the input that the manifest names."""
+        spec = self.file.input
+        blank = to_network_input(np.zeros((spec.height, spec.width, 3), np.uint8), spec)
+        try:
+            self._backend.infer(blank)
+        except Exception as error:  # the runtimes' exceptions share no narrower base class
+            reason = ' '.join(str(error).split())[:120]
+            raise UserError(
+                f'{path} does not run on the {blank.shape} {spec.dtype} input that the manifest '
+                f'says it takes ({reason}); import the model again.'
+            ) from error

@@ -140,17 +140,26 @@ def _read_openvino(path: Path) -> Graph:
         raise UserError(f'{path} is no model that OpenVINO can load; export it again.') from None
     if not model.inputs or not model.outputs:
         raise UserError(f'{path} has no input or no output; export the detector again.')
-    beside = path.with_name('metadata.yaml')  # Ultralytics writes it beside the IR
-    metadata: Dict[str, Any] = {}
-    if beside.is_file():
-        metadata = yaml.safe_load(beside.read_text(encoding='utf-8')) or {}
     element = model.input(0).get_element_type().get_type_name()
     return Graph(
         dtype={'f32': 'float32', 'u8': 'uint8'}.get(element, element),
         input_shape=_partial(model.input(0).get_partial_shape()),
         output_shapes=[_partial(output.get_partial_shape()) for output in model.outputs],
-        metadata=metadata,
+        metadata=_read_metadata(path.with_name('metadata.yaml')),
     )
+
+
+def _read_metadata(path: Path) -> Dict[str, Any]:
+    """Read what Ultralytics writes beside an IR; nothing where there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        metadata = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise UserError(f'{path} is not readable as metadata of a model; export it again.')
+    return metadata
 
 
 def _lengths(shape: Sequence[Any]) -> Tuple[int, ...]:
@@ -208,15 +217,19 @@ def _input_of(graph: Graph, path: Path) -> InputSpec:
 
 def _imgsz_of(graph: Graph) -> Tuple[int, int]:
     value = _literal(graph.metadata.get('imgsz'))
-    if isinstance(value, (list, tuple)) and len(value) == 2:
-        return int(value[0]), int(value[1])
+    if isinstance(value, (list, tuple)) and [type(side) for side in value] == [int, int]:
+        return value[0], value[1]
     return DEFAULT_SIDE, DEFAULT_SIDE
 
 
 def _names_of(graph: Graph) -> Tuple[str, ...]:
     names = _literal(graph.metadata.get('names'))
     if isinstance(names, dict):
-        return tuple(str(names[key]) for key in sorted(names))
+        try:
+            order = sorted(names, key=int)  # of texts too, where '10' must not precede '2'
+        except (TypeError, ValueError):
+            return ()
+        return tuple(str(names[key]) for key in order)
     return tuple(str(name) for name in names) if isinstance(names, (list, tuple)) else ()
 
 
@@ -231,5 +244,5 @@ def _literal(value: Any) -> Any:
         return value
     try:
         return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return value

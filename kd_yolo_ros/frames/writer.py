@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any, Optional
@@ -27,9 +28,16 @@ class PictureWriter:
         path = self.folder / name
         if not path.suffix:
             path = path.with_suffix('.jpg')
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(path), picture):
-            raise UserError(f'{path} cannot be written; check the folder and the disk.')
+        scratch = _beside(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not cv2.imwrite(str(scratch), picture):
+                raise OSError
+            os.replace(scratch, path)
+        except OSError:
+            raise UserError(f'{path} cannot be written; check the folder and the disk.') from None
+        finally:
+            _remove(scratch)
 
     def __enter__(self) -> PictureWriter:
         return self
@@ -45,7 +53,7 @@ class VideoWriter:
         self.path = path
         self.description = str(path)
         self._fps = fps or DEFAULT_FPS
-        self._scratch = path.with_name(f'.{path.stem}-{os.getpid()}{path.suffix}')
+        self._scratch = _beside(path)
         self._writer: Optional[cv2.VideoWriter] = None
         self._letterbox: Optional[Letterbox] = None
 
@@ -74,4 +82,15 @@ class VideoWriter:
         if kind is None:
             os.replace(self._scratch, self.path)
         else:
-            self._scratch.unlink()
+            _remove(self._scratch)
+
+
+def _beside(path: Path) -> Path:
+    """Return where to write what is to become `path` once it is whole."""
+    return path.with_name(f'.{path.stem}-{os.getpid()}{path.suffix}')
+
+
+def _remove(scratch: Path) -> None:
+    """Remove what may not even have come into being."""
+    with contextlib.suppress(OSError):
+        scratch.unlink()

@@ -23,17 +23,25 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Optional[Path]) -
         return
     try:
         values = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f'{path} is not readable YAML ({str(error).splitlines()[0]}).') from None
     if not isinstance(values, dict):
         raise UserError(f'{path} is not a mapping of option names to values.')
-    known = {p.name for p in ctx.command.params if isinstance(p, click.Option)}
-    by_name = {str(name).replace('-', '_'): value for name, value in values.items()}
-    for name in by_name:
-        if name not in known or name == 'config':
-            options = ', '.join(sorted(k.replace('_', '-') for k in known if k != 'config'))
-            raise UserError(f"{path}: '{name}' is no option of this verb; it has {options}.")
-    ctx.default_map = {**(ctx.default_map or {}), **by_name}
+    options = {
+        max(p.opts, key=len).lstrip('-'): p
+        for p in ctx.command.params
+        if isinstance(p, click.Option) and p.name != 'config'
+    }
+    defaults = {}
+    for name, value in values.items():
+        option = options.get(str(name).replace('_', '-'))
+        if option is None:
+            known = ', '.join(sorted(options))
+            raise UserError(f"{path}: '{name}' is no option of this verb; it has {known}.")
+        # One value of an option that may be repeated needs no list around it.
+        alone = option.multiple and value is not None and not isinstance(value, list)
+        defaults[option.name] = [value] if alone else value
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
 
 def common_options(command: Callable) -> Callable:

@@ -23,7 +23,20 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
         """Import a verb, or return None when there is none of that name."""
         point = entry_points(VERBS).get(cmd_name)
-        return point.load() if point else None
+        try:
+            return point.load() if point else None
+        except ImportError as error:  # it must not take the other verbs and --help along
+            return _unavailable(cmd_name, error)
+
+
+def _unavailable(verb: str, error: ImportError) -> click.Command:
+    """Return a verb that only says why it cannot run."""
+
+    def refuse() -> None:
+        raise UserError(f"'{verb}' cannot run: {error}.")
+
+    settings = {'ignore_unknown_options': True, 'allow_extra_args': True}
+    return click.Command(verb, settings, refuse, short_help=f'Cannot run: {error}.')
 
 
 @click.group(cls=Verbs, context_settings={'help_option_names': ['-h', '--help']})
@@ -40,6 +53,10 @@ def main() -> None:
         status = kd_yolo.main(prog_name='kd-yolo', standalone_mode=False)
     except UserError as error:
         click.secho(f'Error: {error}', fg='red', err=True)
+        sys.exit(1)
+    except OSError as error:  # a disk that is full, a folder that may not be written
+        place = f'{error.filename}: ' if error.filename else ''
+        click.secho(f'Error: {place}{error.strerror or error}.', fg='red', err=True)
         sys.exit(1)
     except click.ClickException as error:
         error.show()

@@ -3,7 +3,6 @@
 
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 from launch.conditions import IfCondition
@@ -12,7 +11,7 @@ from launch_ros.actions import LifecycleNode, Node
 
 import kd_yolo_ros
 
-SHARE = Path(get_package_share_directory('kd_yolo_ros'))
+CONFIG = Path(__file__).resolve().parent.parent / 'config'  # installed as in the repository
 FASTDDS_PROFILE = Path(kd_yolo_ros.__file__).parent / 'nodes' / 'fastdds_large_images.xml'
 
 ARGUMENTS = (
@@ -22,7 +21,7 @@ ARGUMENTS = (
     ('image', 'image', 'Topic of the pictures (sensor_msgs/Image)'),
     ('detections', 'detections', 'Topic of the detections (vision_msgs/Detection2DArray)'),
     ('namespace', '', 'Namespace of the nodes'),
-    ('params_file', str(SHARE / 'config' / 'detector.param.yaml'), 'Further parameters'),
+    ('params_file', str(CONFIG / 'detector.param.yaml'), 'Further parameters'),
     ('autostart', 'true', 'Configure and activate without a lifecycle manager'),
     ('use_sim_time', 'false', 'Take the time from /clock, as for a bag'),
     ('source', '', 'Also start camera_node on this video, folder, bag or device'),
@@ -53,7 +52,7 @@ def generate_launch_description():
         name='camera',
         namespace=value['namespace'],
         parameters=[
-            str(SHARE / 'config' / 'camera.param.yaml'),
+            str(CONFIG / 'camera.param.yaml'),
             {'source': value['source'], 'use_sim_time': value['use_sim_time']},
         ],
         remappings=[('image', value['image'])],

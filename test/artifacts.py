@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -143,3 +144,20 @@ def write_tiny_artifact(folder: Path) -> Path:
         return write_artifact(folder, tiny_manifest(), {'model.onnx': source}).folder
     finally:
         source.unlink()
+
+
+def write_dataset(folder: Path) -> Path:
+    """Write a YOLO data set of scenes that the tiny detector gets all right; return its folder."""
+    for name in ('images', 'labels'):
+        (folder / name).mkdir(parents=True)
+    for number, square in enumerate([*SQUARES, None]):
+        squares = [square] if square else []
+        assert cv2.imwrite(str(folder / 'images' / f'{number}.png'), scene(squares, scale=2)[0])
+        lines = [
+            f'{CLASS_NAMES.index(s.name)} {(s.column + 0.5) * s.stride / WIDTH} '
+            f'{(s.row + 0.5) * s.stride / HEIGHT} {s.stride / WIDTH} {s.stride / HEIGHT}\n'
+            for s in squares
+        ]
+        (folder / 'labels' / f'{number}.txt').write_text(''.join(lines))
+    (folder / 'classes.txt').write_text('\n'.join(CLASS_NAMES))
+    return folder

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 from pathlib import Path
@@ -86,9 +87,14 @@ def _runtimes() -> List[Finding]:
 
     findings = []
     for name, point in sorted(entry_points(BACKENDS).items()):
-        backend: Any = point.load()
-        if not backend.installed():
-            findings.append(Finding(name, 'optional', f'not installed: {backend.install}'))
+        try:
+            backend: Any = point.load()
+            if not backend.installed():
+                findings.append(Finding(name, 'optional', f'not installed: {backend.install}'))
+                continue
+            importlib.import_module(backend.package)
+        except Exception as error:  # an import may fail in any way
+            findings.append(Finding(name, 'missing', f'does not import: {error}'))
             continue
         precisions: Dict[str, str] = backend.precisions()
         detail = ', '.join(f'{precision} ({remark})' for precision, remark in precisions.items())

@@ -37,7 +37,8 @@ def map_classes(
     Args:
         names_model: the model's class names in order.
         truth: the data set; only the classes that occur in it matter.
-        class_map: YAML file or mapping of {data set's name or number: model's name or number}.
+        class_map: YAML file or mapping of {data set's name or number: model's name or number,
+            or null for a class that is not to count}.
             What it does not mention is matched as without it.
 
     Raises:
@@ -53,7 +54,10 @@ def map_classes(
         keys = [key for key in (name, class_id, str(class_id)) if key in given]
         used.update(keys)
         if keys:
-            to_model[class_id] = _model_class(given[keys[0]], names_model, by_name)
+            if given[keys[0]] is None:
+                missing.append(name if name is not None else f'class {class_id}')
+            else:
+                to_model[class_id] = _model_class(given[keys[0]], names_model, by_name)
         elif name is None:
             if class_id >= len(names_model):
                 raise UserError(
@@ -119,7 +123,8 @@ def _model_class(
         return found
     if _is_number(value) and int(value) < len(names_model):
         return int(value)
-    raise UserError(f'class map: the model has no class {value!r}, only {", ".join(names_model)}')
+    listed = ', '.join(names_model[:10]) + (', …' if len(names_model) > 10 else '')
+    raise UserError(f'class map: the model has no class {value!r}, it has {listed}')
 
 
 def _read(class_map: ClassMapFile) -> Mapping[Any, Any]:

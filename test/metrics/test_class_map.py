@@ -83,3 +83,8 @@ def test_files_that_are_no_map(tmp_path):
         file.write_text(text)
         with pytest.raises(UserError, match='class map'):
             map_classes(MODEL, data_set({0: 'car'}), file)
+
+
+def test_null_leaves_a_class_out():
+    mapping = map_classes(MODEL, data_set(None, [0, 3]), {0: None, 3: 'car'})
+    assert mapping.to_model == {3: 1} and mapping.missing == ['class 0']

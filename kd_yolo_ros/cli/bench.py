@@ -99,9 +99,11 @@ def _predictors(
 ) -> List[Any]:
     """Load what the artifact offers of the wishes; what this machine cannot run is named."""
     from kd_yolo_ros.artifact import load_artifact
-    from kd_yolo_ros.backends import installed_runtimes
+    from kd_yolo_ros.backends import backend_class, installed_runtimes
     from kd_yolo_ros.predictor import Predictor
 
+    for runtime in runtimes:
+        backend_class(runtime)  # says so where there is no such runtime
     loaded = load_artifact(artifact)
     offered = {
         (runtime, file.precision) for file in loaded.manifest.files for runtime in file.runtimes

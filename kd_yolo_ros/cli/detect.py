@@ -54,14 +54,18 @@ def detect(
         raise UserError(
             f'{source} has no end; watch it with the camera_node and the detector_node instead.'
         )
+    video = out / 'annotated.mp4'
+    read, written = (frames.folder, out) if isinstance(frames, Pictures) else (Path(source), video)
+    if read.resolve() == written.resolve():
+        raise UserError(
+            f'{written} is what is read, and would be overwritten; give another --out.'
+        )
     out.mkdir(parents=True, exist_ok=True)
     writer: Any = (
-        PictureWriter(out)
-        if isinstance(frames, Pictures)
-        else VideoWriter(out / 'annotated.mp4', frames.fps)
+        PictureWriter(out) if isinstance(frames, Pictures) else VideoWriter(video, frames.fps)
     )
     found: List[Dict[str, Any]] = []
-    skipped = [list(item) for item in frames.skipped]
+    skipped: List[List[str]] = []
     with writer:
         for frame in progress(frames, 'detect', len(frames)):
             try:
@@ -81,6 +85,7 @@ def detect(
                 }
             )
             writer.write(draw(picture, detections, predictor.class_names), frame.name)
+    skipped += [list(item) for item in frames.skipped]  # after the pass, which may find more
     running = predictor.running
     report = new_report(
         'detect',

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`kd-yolo bench` times what it is asked for, side by side, and says what it leaves out."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+
+import pytest
+from artifacts import write_dataset
+from processes import kd_yolo, without
+from reports import read_report
+
+from kd_yolo_ros.backends import backend_class
+from kd_yolo_ros.manifest import PRECISIONS
+
+
+def bench(*options, cwd, path=()):
+    done = kd_yolo('bench', *options, '--json', 'bench.json', '--rounds', 5, cwd=cwd, path=path)
+    text = done.succeeded()
+    report = read_report(cwd / 'bench.json', 'bench')
+    return report['results'], text
+
+
+def test_everything_that_runs_here(tiny_artifact, tmp_path):
+    results, text = bench(tiny_artifact, '--threads', '1', cwd=tmp_path)
+    expected = [('onnxruntime', 'fp32')] + [
+        ('openvino', p) for p in PRECISIONS if p in {'fp32', 'bf16'} & OPENVINO
+    ]
+    assert [(r['runtime'], r['precision']) for r in results] == expected
+    for result in results:
+        assert result['threads'] == 1 and result['input'] == [64, 96]
+        assert set(result['stages_ms']) == {'letterbox', 'infer', 'decode', 'nms'}
+        assert result['stages_ms']['infer'] == result['infer_ms']
+        assert result['infer_ms']['count'] == 5
+        assert 0 < result['infer_ms']['p50'] <= result['infer_ms']['p95']
+        assert result['infer_ms']['p50'] < result['model_ms']['p50']
+        assert result['size_mb'] == (tiny_artifact / 'model.onnx').stat().st_size / 1e6
+        assert f'{result["runtime"]}' in text
+    rows = list(csv.DictReader((tmp_path / 'runs' / 'runs.csv').open()))
+    assert [(row['runtime'], row['precision']) for row in rows] == expected
+
+
+OPENVINO = set(backend_class('openvino').precisions())
+
+
+def test_several_artifacts_on_pictures_with_a_report(tiny_artifact, tmp_path):
+    shutil.copytree(tiny_artifact, tmp_path / 'other')
+    write_dataset(tmp_path / 'data')
+    results, text = bench(
+        *(tiny_artifact, 'other', '--source', 'data', '--out', 'report'),
+        *('--runtime', 'openvino', '--runtime', 'onnxruntime', '--precision', 'fp32'),
+        cwd=tmp_path,
+    )
+    assert [r['runtime'] for r in results] == ['onnxruntime', 'openvino'] * 2
+    assert 'report/report.md' in text and (tmp_path / 'report' / 'report.json').is_file()
+    assert 'openvino' in (tmp_path / 'report' / 'report.md').read_text()
+
+
+def test_runtimes_from_a_file(tiny_artifact, tmp_path):
+    (tmp_path / 'options.yaml').write_text('runtime: onnxruntime\nprecision: [fp32]\n')
+    results, _ = bench(tiny_artifact, '--config', 'options.yaml', cwd=tmp_path)
+    assert [r['runtime'] for r in results] == ['onnxruntime']
+
+
+def test_a_runtime_that_is_not_installed_is_left_out(tiny_artifact, tmp_path):
+    path = [without(tmp_path / 'path', 'openvino')]
+    results, _ = bench(tiny_artifact, cwd=tmp_path, path=path)
+    assert [r['runtime'] for r in results] == ['onnxruntime']
+    done = kd_yolo('bench', tiny_artifact, '--runtime', 'openvino', cwd=tmp_path, path=path)
+    assert 'pip install openvino' in done.refused()
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        (['none'], 'none does not exist'),
+        (['{artifact}', 'none'], 'none does not exist'),
+        (['{artifact}', '--runtime', 'fast'], "no runtime 'fast'"),
+        (['{artifact}', '--precision', 'int8'], 'no artifact offers'),
+        (['{artifact}', '--source', 'nowhere'], 'nowhere'),
+    ],
+)
+def test_bad_input(options, expected, tiny_artifact, tmp_path):
+    options = [option.format(artifact=tiny_artifact) for option in options]
+    done = kd_yolo('bench', *options, '--json', 'bench.json', '--out', 'report', cwd=tmp_path)
+    assert expected in done.refused()
+    assert not list(tmp_path.iterdir()), 'nothing is written'

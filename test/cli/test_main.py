@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from importlib import metadata
 
 import pytest
@@ -164,3 +168,29 @@ def test_a_value_that_does_not_fit(plugin, tmp_path):
     (tmp_path / 'options.yaml').write_text('max-speed: fast')
     done = kd_yolo('show', '--config', 'options.yaml', cwd=tmp_path, path=plugin)
     assert done.status == 2 and "'fast' is not a valid float" in done.stderr
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_in_the_middle(number, tiny_artifact, tmp_path):
+    """Nothing half-done stays behind, and no traceback is shown."""
+    command = [sys.executable, '-m', 'kd_yolo_ros.cli.main', 'bench', str(tiny_artifact)]
+    process = subprocess.Popen(
+        [*command, '--rounds', '100000000', '--json', 'bench.json'],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        said = b''
+        while b'bench:' not in said:  # the progress bar: it is at work
+            part = os.read(process.stderr.fileno(), 4096)
+            assert part, said
+            said += part
+        process.send_signal(number)
+        said += process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert b'Interrupted.' in said and b'Traceback' not in said
+    assert not list(tmp_path.iterdir())

@@ -1,49 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures and ground truth belong together, however the data set is named."""
+"""A data set's pictures and its ground truth find each other."""
 
 from __future__ import annotations
 
 import json
 
-import cv2
-import numpy as np
 import pytest
+from artifacts import write_dataset
 
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics.dataset import open_dataset
 
 
-def write_dataset(folder, images='images'):
-    (folder / images).mkdir(parents=True)
-    (folder / 'labels').mkdir()
-    assert cv2.imwrite(str(folder / images / 'a.png'), np.zeros((40, 80, 3), np.uint8))
-    (folder / 'labels' / 'a.txt').write_text('0 0.5 0.5 0.5 0.5\n')
+def write_coco(path):
+    """Write a COCO json of one object in 0.png."""
     content = {
-        'images': [{'id': 1, 'file_name': 'a.png', 'width': 80, 'height': 40}],
-        'annotations': [{'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [20, 10, 40, 20]}],
-        'categories': [{'id': 1, 'name': 'car'}],
+        'images': [{'id': 1, 'file_name': '0.png', 'width': 192, 'height': 128}],
+        'categories': [{'id': 5, 'name': 'red'}],
+        'annotations': [
+            {'id': 1, 'image_id': 1, 'category_id': 5, 'bbox': [16, 16, 16, 16], 'area': 256}
+        ],
     }
-    (folder / 'instances.json').write_text(json.dumps(content))
-    return folder
+    path.write_text(json.dumps(content))
+    return path
 
 
-@pytest.mark.parametrize('name', ['', 'instances.json'])
-def test_yolo_and_coco_of_the_same_pictures(tmp_path, name):
-    source, truth = open_dataset(write_dataset(tmp_path) / name)
-    (frame,) = source
-    picture = truth.pictures[truth.find(frame)]
-    np.testing.assert_allclose(picture.boxes_on(80, 40), [[20, 10, 60, 30]])
+def found(source, truth):
+    return [frame.name for frame in source if truth.find(frame) is not None]
 
 
-def test_pictures_of_a_json_elsewhere(tmp_path):
-    folder = write_dataset(tmp_path, images='photos')
-    source, truth = open_dataset(folder / 'instances.json', folder / 'photos')
-    assert [truth.find(frame) for frame in source] == ['a.png']
+def test_a_yolo_folder(tmp_path):
+    source, truth = open_dataset(write_dataset(tmp_path / 'data'))
+    assert found(source, truth) == ['0.png', '1.png', '2.png', '3.png'] and len(source) == 4
 
 
-def test_pictures_are_named_for_a_json_only(tmp_path):
-    folder = write_dataset(tmp_path)
-    with pytest.raises(UserError, match='--images is for a COCO json only'):
+def test_a_coco_json_with_its_pictures_beside_it(tmp_path):
+    folder = write_dataset(tmp_path / 'data')
+    assert found(*open_dataset(write_coco(folder / 'instances.json'))) == ['0.png']
+    assert found(*open_dataset(write_coco(folder / 'images' / 'instances.json'))) == ['0.png']
+
+
+def test_a_coco_json_with_pictures_elsewhere(tmp_path):
+    folder = write_dataset(tmp_path / 'data')
+    (tmp_path / 'notes').mkdir()
+    coco = write_coco(tmp_path / 'notes' / 'instances.json')
+    assert found(*open_dataset(coco, folder / 'images')) == ['0.png']
+    with pytest.raises(UserError, match='notes holds no picture'):
+        open_dataset(coco)
+
+
+def test_pictures_belong_to_a_json_only(tmp_path):
+    folder = write_dataset(tmp_path / 'data')
+    with pytest.raises(UserError, match='--images is for a COCO json'):
         open_dataset(folder, folder / 'images')
-    with pytest.raises(UserError, match='does not exist'):
-        open_dataset(folder / 'other.json')
+    with pytest.raises(UserError, match='nowhere'):
+        open_dataset(tmp_path / 'nowhere')

@@ -101,7 +101,8 @@ def _classify(
     half = size[box_index] / 2
     centre = centre[box_index]
     boxes = np.concatenate((centre - half, centre + half), 1).astype(np.float32, copy=False)
-    return Candidates(boxes, scores[box_index, class_ids], class_ids)
+    finite = np.isfinite(boxes).all(1)  # one that overflowed would spoil all others in the NMS
+    return Candidates(boxes[finite], scores[box_index, class_ids][finite], class_ids[finite])
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -181,3 +181,14 @@ def test_decoded_with_nothing_above_the_threshold():
         (ANCHOR_FREE, decoded_rows(50, 1).transpose(0, 2, 1)),
     ):
         assert len(decode_decoded(output, head, 2, Thresholds(score=1)).scores) == 0
+
+
+@pytest.mark.parametrize('bad', [np.inf, -np.inf, np.nan])
+def test_a_box_that_is_nowhere_is_no_candidate(bad):
+    """Graphs of other tools may overflow; the other objects must not suffer for it."""
+    rows = decoded_rows(5, 2)
+    rows[0, :, 4:] = 0.9
+    rows[0, 3, 2] = bad
+    found = decode_decoded(rows, Head('anchor_grid'), 2, Thresholds())
+    assert found.boxes.shape == (4, 4) and np.isfinite(found.boxes).all()
+    assert len(found.scores) == len(found.class_ids) == 4

@@ -105,3 +105,13 @@ def test_more_than_can_be_looked_at_are_cut_by_score():
     assert len(kept) and candidates.scores[kept[0]] == candidates.scores.max()
     assert candidates.scores[kept].min() >= np.sort(candidates.scores)[500]
     assert np.all(np.diff(candidates.scores[kept]) <= 0)
+
+
+@pytest.mark.parametrize('class_id', [0, 1])
+def test_a_giant_box_does_not_take_the_others_along(class_id):
+    boxes = np.array(
+        [[40, 40, 60, 60], [90, 40, 110, 60], [-1e30, 40, 1e30, 60], [91, 40, 110, 60]], np.float32
+    )
+    scores = np.array([0.9, 0.8, 0.7, 0.6], np.float32)
+    candidates = Candidates(boxes, scores, np.full(4, class_id))
+    assert nms(candidates, Thresholds()).tolist() == [0, 1, 2]

@@ -6,6 +6,8 @@ from __future__ import annotations
 import csv
 import json
 
+import cv2
+import numpy as np
 import pytest
 from artifacts import write_dataset
 from processes import kd_yolo
@@ -48,6 +50,20 @@ def test_a_model_that_is_half_right(tiny_artifact, dataset, tmp_path):
     per_class = read_report(tmp_path / 'result.json', 'evaluate')['per_class']
     assert per_class['blue']['map50'] == pytest.approx(1)
     assert per_class['green']['map50'] < 0.6 and 'red' not in per_class
+
+
+def test_objects_with_a_low_score_count(tiny_artifact, tmp_path):
+    """AP looks at scores down to 0.001, far below the 0.25 of operation."""
+    folder = write_dataset(tmp_path / 'data')
+    for path in (folder / 'images').iterdir():
+        picture = cv2.imread(str(path))
+        picture[picture == 255] = 192  # 60 (0.75 - 0.8) is a logit of -3
+        assert cv2.imwrite(str(path), np.where(picture == 60, 0, picture))
+    kd_yolo(
+        *('evaluate', tiny_artifact, '--data', 'data', '--json', 'result.json'), cwd=tmp_path
+    ).succeeded()
+    report = read_report(tmp_path / 'result.json', 'evaluate')
+    assert report['map50_95'] == pytest.approx(1)
 
 
 def test_options_from_a_file(tiny_artifact, dataset, tmp_path):

@@ -6,6 +6,7 @@ The executor only puts the newest picture into a mailbox; one worker does everyt
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import traceback
@@ -34,11 +35,16 @@ from kd_yolo_ros.nodes import parameters, qos
 from kd_yolo_ros.nodes.detection_messages import DetectionMessages, label_info
 from kd_yolo_ros.nodes.diagnostics import Diagnostics, FrameStatistics
 from kd_yolo_ros.nodes.image_messages import to_image, to_picture
-from kd_yolo_ros.nodes.subscription_events import image_events
+from kd_yolo_ros.nodes.middleware_events import image_events, without_events
 from kd_yolo_ros.predictor import Predictor
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 LOG_EVERY_S = 5.0
+
+# Only one thread runs Python at a time, and after a callback the executor has about this much to
+# do before it waits again. Meanwhile the worker could not even start: so the executor stands
+# aside until the worker is in the runtime, which needs no Python.
+STAND_ASIDE_S = 0.001
 
 # Jazzy's rclpy tells the callback when the message was sent; Humble's does not.
 HAS_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
@@ -196,6 +202,9 @@ class InferenceNode(LifecycleNode):
             event_callbacks=image_events(self._statistics, self.get_logger()),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
+        # Everything loaded so far stays: it need not be searched for garbage between pictures.
+        gc.collect()
+        gc.freeze()
         self._publish_label_info()
         # On the steady clock: in a replay, simulated time may stand still.
         self._timer = self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
@@ -232,6 +241,7 @@ class InferenceNode(LifecycleNode):
             message_type,
             topic,
             profile,
+            event_callbacks=without_events(),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._lifecycle_publishers.append(publisher)
@@ -289,14 +299,18 @@ class InferenceNode(LifecycleNode):
     # Pictures: the executor's side.
 
     def _receive(self, message: Union[Image, CompressedImage]) -> None:
-        self._mailbox.put(Arrival(message, perf_counter(), None))
+        self._put(Arrival(message, perf_counter(), None))
 
     def _receive_with_info(
         self, message: Union[Image, CompressedImage], info: Dict[str, int]
     ) -> None:
         sent = info.get('source_timestamp') or 0
         receive_ms = (time.time_ns() - sent) / 1e6 if sent else None
-        self._mailbox.put(Arrival(message, perf_counter(), receive_ms))
+        self._put(Arrival(message, perf_counter(), receive_ms))
+
+    def _put(self, arrival: Arrival) -> None:
+        self._mailbox.put(arrival)
+        time.sleep(STAND_ASIDE_S)
 
     # Pictures: the worker's side.
 

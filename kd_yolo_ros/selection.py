@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import List
 
 from kd_yolo_ros.backends import backend_class, installed_runtimes
-from kd_yolo_ros.cpu import cpu_features, has_fast_int8
+from kd_yolo_ros.cpu import architecture, cpu_features, has_fast_int8
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import PRECISIONS, Manifest, ModelFile
 
@@ -49,21 +49,19 @@ def select(manifest: Manifest, runtime: str = 'auto', precision: str = 'auto') -
         backend_class(runtime)
         runtimes = [runtime]
     if precision == 'auto':
-        wanted = ['int8', 'fp32'] if has_fast_int8() else ['fp32', 'int8']
-        wanted.append('fp16')
+        wishes = [(name, 'int8') for name in runtimes if _runs_int8_well(name)]
+        wishes += [(name, other) for other in ('fp32', 'fp16', 'int8') for name in runtimes]
     else:
-        wanted = [precision]
+        wishes = [(name, precision) for name in runtimes]
     missing_features = set()
-    for wish in wanted:
-        for name in runtimes:
-            for file in manifest.files:
-                if name not in file.runtimes or not _serves(file, wish, name):
-                    continue
-                lacking = set(file.cpu_features) - cpu_features()
-                if lacking:
-                    missing_features |= lacking
-                    continue
+    for name, wish in wishes:
+        for file in manifest.files:
+            if name not in file.runtimes or not _serves(file, wish, name):
+                continue
+            lacking = set(file.cpu_features) - cpu_features()
+            if not lacking:
                 return Selection(name, wish, file)
+            missing_features |= lacking
     if missing_features:
         raise UserError(
             f'{manifest.name}: this CPU lacks {", ".join(sorted(missing_features))}, which the '
@@ -74,6 +72,12 @@ def select(manifest: Manifest, runtime: str = 'auto', precision: str = 'auto') -
         f'{manifest.name} has nothing for runtime {runtime} in precision {precision} here; '
         f'it offers {", ".join(offered)}.'
     )
+
+
+def _runs_int8_well(runtime: str) -> bool:
+    # ONNX Runtime on x86-64 gains nothing from INT8 in a model with SiLU, VNNI or not
+    # (docs/performance.md).
+    return has_fast_int8() and (runtime, architecture()) != ('onnxruntime', 'x64')
 
 
 def _serves(file: ModelFile, precision: str, runtime: str) -> bool:

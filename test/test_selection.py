@@ -26,7 +26,10 @@ ALL = tiny_manifest(files=(FP32, ORT_INT8, OV_INT8))
 def machine(monkeypatch):
     """Let the machine have other CPU features or runtimes than it has."""
 
-    def set_machine(features=('avx2', 'avx_vnni'), runtimes=('onnxruntime', 'openvino')):
+    def set_machine(
+        features=('avx2', 'avx_vnni'), runtimes=('onnxruntime', 'openvino'), architecture='x64'
+    ):
+        monkeypatch.setattr(selection, 'architecture', lambda: architecture)
         monkeypatch.setattr(selection, 'cpu_features', lambda: frozenset(features))
         fast = bool(cpu.INT8_INSTRUCTIONS & set(features))
         monkeypatch.setattr(selection, 'has_fast_int8', lambda: fast)
@@ -45,7 +48,7 @@ def chosen(*wish):
     ('wish', 'expected'),
     [
         (('auto', 'auto'), ('openvino', 'int8', 'openvino.xml')),
-        (('onnxruntime', 'auto'), ('onnxruntime', 'int8', 'onnxruntime-x64.onnx')),
+        (('onnxruntime', 'auto'), ('onnxruntime', 'fp32', 'model.onnx')),
         (('openvino', 'auto'), ('openvino', 'int8', 'openvino.xml')),
         (('auto', 'fp32'), ('openvino', 'fp32', 'model.onnx')),
         (('onnxruntime', 'fp32'), ('onnxruntime', 'fp32', 'model.onnx')),
@@ -70,7 +73,12 @@ def test_auto_takes_int8_where_nothing_else_is_there(machine):
 
 def test_auto_takes_the_runtime_that_is_there(machine):
     machine(runtimes=['onnxruntime'])
-    assert chosen('auto', 'auto') == ('onnxruntime', 'int8', 'onnxruntime-x64.onnx')
+    assert chosen('auto', 'auto') == ('onnxruntime', 'fp32', 'model.onnx')
+
+
+def test_auto_is_int8_in_onnx_runtime_on_arm_alone(machine):
+    machine(features=['asimd'], architecture='arm64')
+    assert chosen('onnxruntime', 'auto')[:2] == ('onnxruntime', 'int8')
 
 
 def test_a_file_whose_cpu_features_are_missing_is_passed_over(machine):

@@ -10,7 +10,7 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from kd_yolo_ros.backends import Backend, Running
-from kd_yolo_ros.cpu import has_fast_int8
+from kd_yolo_ros.cpu import architecture, has_fast_int8
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import ModelFile
 
@@ -60,5 +60,6 @@ class OnnxRuntimeBackend(Backend):
     @classmethod
     def precisions(cls) -> Dict[str, str]:
         """Return the precisions this machine runs, each with a remark."""
-        int8 = 'fast' if has_fast_int8() else 'emulated, no faster than fp32'
+        fast = has_fast_int8() and architecture() != 'x64'
+        int8 = 'fast' if fast else 'no faster than fp32 in a model with SiLU'
         return {'fp32': 'full speed', 'int8': int8}

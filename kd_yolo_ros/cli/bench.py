@@ -12,7 +12,9 @@ from kd_yolo_ros.cli.common import EXISTING, common_options, csv_option, print_t
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import PRECISIONS
 
-WARM_UP_ROUNDS = 3
+# A model keeps the machine for a few pictures: alternating after each one would charge it for
+# the cold caches and the still spinning threads that another runtime leaves behind.
+WARM_UP, BLOCK = 3, 10
 
 
 @click.command()
@@ -26,7 +28,13 @@ WARM_UP_ROUNDS = 3
     help='Only this one; may be repeated.',
 )
 @click.option('--threads', type=click.IntRange(min=1), help='Threads of one inference.')
-@click.option('--rounds', type=click.IntRange(min=1), default=100, show_default=True)
+@click.option(
+    '--rounds',
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help=f'Each of {BLOCK} pictures through every model.',
+)
 @click.option('--source', type=EXISTING, help='Pictures to run on; without, one grey street.')
 @click.option('--out', type=click.Path(path_type=Path), help='Folder for a report with plots.')
 @csv_option
@@ -55,13 +63,13 @@ def bench(
         raise UserError('Nothing to time: no artifact offers the runtimes and precisions given.')
     pictures = _pictures(source)
     times = [StageTimes() for _ in predictors]
-    # One picture through every model in turn: a machine that slows down slows all alike.
-    for number in progress(range(-WARM_UP_ROUNDS, rounds), 'bench'):
-        picture = pictures[number % len(pictures)]
+    # In turn: a machine that slows down slows all alike.
+    for number in progress(range(rounds), 'bench'):
         for predictor, collected in zip(predictors, times):
-            predictor.predict(picture)
-            if number >= 0:
-                collected.add(predictor.stages_ms)
+            for step in range(-WARM_UP, BLOCK):
+                predictor.predict(pictures[(number * BLOCK + step) % len(pictures)])
+                if step >= 0:
+                    collected.add(predictor.stages_ms)
     results: List[Dict[str, Any]] = []
     for predictor, collected in zip(predictors, times):
         stages = collected.summary()
@@ -82,7 +90,7 @@ def bench(
                 'size_mb': predictor.size_bytes / 1e6,
             }
         )
-    report = new_report('bench', rounds=rounds, results=results)
+    report = new_report('bench', rounds=rounds, block=BLOCK, results=results)
     if json_file:
         write_json(json_file, report)
     if out:

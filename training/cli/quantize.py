@@ -13,13 +13,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kd_yolo_ros.artifact import Artifact, load_artifact, write_artifact
-from kd_yolo_ros.cli.common import EXISTING, common_options, print_table, progress
+from kd_yolo_ros.cli.common import (
+    EXISTING,
+    common_options,
+    csv_option,
+    print_table,
+    progress,
+)
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames import open_source
 from kd_yolo_ros.manifest import AP_THRESHOLDS, ModelFile
 from kd_yolo_ros.metrics.dataset import open_dataset
 from kd_yolo_ros.metrics.evaluation import evaluate
-from kd_yolo_ros.metrics.report import new_report, write_json
+from kd_yolo_ros.metrics.report import append_csv, new_report, write_json
 from kd_yolo_ros.predictor import Predictor
 
 from .requirements import require
@@ -56,6 +62,7 @@ PACKAGES = ('nncf', 'onnx', 'onnxruntime', 'openvino')
 @click.option('--data', type=EXISTING, help='Measure AP on this YOLO folder, COCO json or bag.')
 @click.option('--images', type=EXISTING, help='Pictures of a COCO json.')
 @click.option('--class-map', type=EXISTING, help="YAML: data set's class to the model's.")
+@csv_option
 @common_options
 def quantize(
     artifact: Path,
@@ -66,6 +73,7 @@ def quantize(
     data: Path | None,
     images: Path | None,
     class_map: Path | None,
+    csv_file: Path,
     json_file: Path | None,
 ) -> None:
     """Add static INT8 files to ARTIFACT, calibrated on pictures like those of its use.
@@ -134,17 +142,17 @@ def quantize(
         result = write_artifact(out, manifest, sources)
 
     rows = table_rows(result, fp32, made, runtimes)
+    report = new_report(
+        'quantize',
+        artifact=manifest.name,
+        calibration_pictures=len(pictures.digests),
+        left_out=held_out.left_out if held_out else None,
+        results=rows,
+    )
     if json_file:
-        write_json(
-            json_file,
-            new_report(
-                'quantize',
-                artifact=manifest.name,
-                calibration_pictures=len(pictures.digests),
-                left_out=held_out.left_out if held_out else None,
-                results=rows,
-            ),
-        )
+        write_json(json_file, report)
+    if held_out is not None:
+        append_csv(csv_file, report)
     print_table(
         f'{manifest.name} in {out}, calibrated on {len(pictures.digests)} pictures',
         ['runtime', 'precision', 'file', 'MB', 'AP50-95', 'AP50'],

@@ -50,11 +50,17 @@ def decode_anchor_grid(
     for output, stride, level_anchors in zip(outputs, head.strides, head.anchors):
         _, _, height, width = output.shape
         grid = output.reshape(len(level_anchors), -1, height * width)
-        anchor_index, cell = np.nonzero(grid[:, 4] > least_logit)
+        # Flat, and then split: many times faster than nonzero() over two axes.
+        hits = np.flatnonzero(grid[:, 4] > least_logit)
+        if not len(hits):
+            continue
+        anchor_index, cell = np.divmod(hits, height * width)
         rows.append(grid[anchor_index, :, cell])
         cells.append(np.stack((cell % width, cell // width), 1))
         anchors.append(np.asarray(level_anchors, np.float32)[anchor_index])
         strides.append(np.full((len(cell), 1), stride, np.float32))
+    if not rows:
+        return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), hits)
     values = _sigmoid(np.concatenate(rows)[:, : 5 + num_classes])
     centre = (values[:, :2] * 2 - 0.5 + np.concatenate(cells)) * np.concatenate(strides)
     size = np.square(values[:, 2:4] * 2) * np.concatenate(anchors)

@@ -67,8 +67,8 @@ class OpenVinoBackend(Backend):
         import openvino
 
         self._request.set_tensor(self._input, openvino.Tensor(batch, shared_memory=True))
-        self._request.infer()
-        return [tensor.data for tensor in self._request.output_tensors]
+        results = self._request.infer(share_outputs=True)
+        return [results[index] for index in range(len(self.output_shapes))]
 
     @classmethod
     def precisions(cls) -> Dict[str, str]:

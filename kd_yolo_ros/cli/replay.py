@@ -109,6 +109,7 @@ def replay(
         frames=played.frames,
         foreign_answers=played.foreign,
         latency_ms=percentiles(played.latencies_ms),
+        latency_series={'time_s': played.sent_s, 'latency_ms': played.latencies_ms},
         stages_ms={
             stage: percentiles(samples) for stage, samples in played.stages_ms.items() if samples
         },

@@ -63,7 +63,8 @@ class Played:
 
     Attributes:
         frames: counts `sent`, `received`, `processed`, `replaced`, `skipped`, `lost`.
-        latencies_ms: from sending to the answer, of the answered frames in order.
+        sent_s: when each answered frame was sent, from the first one on.
+        latencies_ms: from sending to the answer, of the same frames.
         answers: detections by frame name.
         foreign: answers whose header belongs to no frame that was sent.
         stages_ms: every sample by stage.
@@ -72,6 +73,7 @@ class Played:
     """
 
     frames: Dict[str, int] = field(default_factory=dict)
+    sent_s: List[float] = field(default_factory=list)
     latencies_ms: List[float] = field(default_factory=list)
     answers: Dict[str, Detections] = field(default_factory=dict)
     foreign: int = 0
@@ -283,8 +285,11 @@ class Player:
         counts, played = self._counts(), self.played
         sent = played.frames.get('sent', 0)
         played.frames = {'sent': sent, **counts, 'lost': sent - counts['received']}
-        for key, at in self._answered.items():
-            played.latencies_ms.append((at - self._sent[key][1]) * 1e3)
+        first = min(at for _, at in self._sent.values())
+        for key, (_, sent_at) in self._sent.items():
+            if key in self._answered:
+                played.sent_s.append(sent_at - first)
+                played.latencies_ms.append((self._answered[key] - sent_at) * 1e3)
 
     def _is_settled(self) -> bool:
         counts = self._counts()

@@ -55,40 +55,33 @@ class Artifact:
 
 
 def load_artifact(path: Union[str, Path]) -> Artifact:
-    """Read an artifact folder, or a plain exported model file or folder that needs no manifest.
-
-    Args:
-        path: an artifact folder, an ONNX or OpenVINO file, or an OpenVINO export folder.
+    """Read an artifact folder.
 
     Raises:
-        UserError: nothing there, or not an artifact; the message says which and what to do.
+        UserError: nothing there, or no artifact; the message says which and what to do.
     """
     path = Path(path).expanduser()
     manifest_path = path / MANIFEST
-    if manifest_path.is_file():
-        try:
-            data = yaml.safe_load(manifest_path.read_text(encoding='utf-8'))
-        # ValueError: no text, or no date; RecursionError: nested too deeply.
-        except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-            raise UserError(
-                f'{manifest_path} is not readable YAML ({_first_line(error)}); '
-                f'import the model again.'
-            ) from None
-        manifest = Manifest.from_dict(data, str(manifest_path))
-        for file in manifest.files:
-            if not file.sha256:
-                raise UserError(
-                    f"{manifest_path}: '{file.path}' has no sha256; import the model again."
-                )
-        return Artifact(path, manifest)
     if not path.exists():
         raise UserError(
             f'{path} does not exist; make an artifact with kd-yolo import MODEL --out DIR.'
         )
-    # A plain export is read through the runtimes, which cost start-up time: only when needed.
-    from kd_yolo_ros.exports import describe_export
-
-    return describe_export(path)
+    if not manifest_path.is_file():
+        raise UserError(f'{path} has no {MANIFEST}; give a folder made by kd-yolo import.')
+    try:
+        data = yaml.safe_load(manifest_path.read_text(encoding='utf-8'))
+    # ValueError: no text, or no date; RecursionError: nested too deeply.
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(
+            f'{manifest_path} is not readable YAML ({_first_line(error)}); import the model again.'
+        ) from None
+    manifest = Manifest.from_dict(data, str(manifest_path))
+    for file in manifest.files:
+        if not file.sha256:
+            raise UserError(
+                f"{manifest_path}: '{file.path}' has no sha256; import the model again."
+            )
+    return Artifact(path, manifest)
 
 
 def write_artifact(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import yaml
 
-from kd_yolo_ros.artifact import Artifact, sha256_of
+from kd_yolo_ros.artifact import Artifact, load_artifact, sha256_of
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.manifest import Head, InputSpec, Manifest, ModelFile
+from kd_yolo_ros.manifest import MANIFEST, Head, InputSpec, Manifest, ModelFile
 
 DEFAULT_SIDE = 640
 
@@ -35,6 +35,21 @@ class Graph:
     input_shape: Tuple[int, ...]
     output_shapes: List[Tuple[int, ...]]
     metadata: Mapping[str, Any]
+
+
+def open_model(path: Union[str, Path]) -> Artifact:
+    """Read an artifact folder, or a plain export that needs no manifest.
+
+    Args:
+        path: an artifact folder, an ONNX or OpenVINO file, or an OpenVINO export folder.
+
+    Raises:
+        UserError: nothing there, or neither; the message says which and what to do.
+    """
+    path = Path(path).expanduser()
+    if (path / MANIFEST).is_file() or not path.exists():
+        return load_artifact(path)
+    return describe_export(path)
 
 
 def describe_export(path: Path, class_names: Optional[Sequence[str]] = None) -> Artifact:

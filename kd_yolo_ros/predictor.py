@@ -9,11 +9,12 @@ from typing import Dict, Optional, Sequence, Union
 
 import numpy as np
 
-from kd_yolo_ros.artifact import Artifact, load_artifact
+from kd_yolo_ros.artifact import Artifact
 from kd_yolo_ros.backends import Running, backend_class
 from kd_yolo_ros.decode import Candidates, decode_anchor_grid, decode_decoded
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.exports import open_model
 from kd_yolo_ros.letterbox import Letterbox, to_network_input
 from kd_yolo_ros.manifest import Thresholds
 from kd_yolo_ros.nms import nms
@@ -55,7 +56,7 @@ class Predictor:
             UserError: the artifact is broken or does not fit the wish or the machine.
         """
         if not isinstance(artifact, Artifact):
-            artifact = load_artifact(artifact)
+            artifact = open_model(artifact)
         self.manifest = artifact.manifest
         self.thresholds = thresholds or self.manifest.thresholds
         chosen = select(self.manifest, runtime, precision)

@@ -10,9 +10,9 @@ import pytest
 from artifacts import tiny_model
 from onnx import TensorProto, helper, numpy_helper
 
-from kd_yolo_ros.artifact import load_artifact, sha256_of
+from kd_yolo_ros.artifact import sha256_of
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.exports import describe_export
+from kd_yolo_ros.exports import describe_export, open_model
 from kd_yolo_ros.predictor import Predictor
 
 FLOAT, UINT8 = TensorProto.FLOAT, TensorProto.UINT8
@@ -101,7 +101,7 @@ def test_decoded_heads_are_told_apart(save, head, dynamic, runtime):
 @pytest.mark.parametrize('head', [anchor_grid, anchor_free])
 def test_masks_are_no_classes(save, head):
     model = constant_model(head(masks=4), np.zeros((1, 4, 16, 24)))
-    manifest = load_artifact(save(model)).manifest
+    manifest = open_model(save(model)).manifest
     assert manifest.task == 'segment' and manifest.head.mask_coefficients == 4
     assert manifest.class_names == ('class_0', 'class_1')
 
@@ -112,7 +112,7 @@ def test_masks_are_no_classes(save, head):
 )
 def test_names_of_the_metadata(save, names):
     metadata = {'names': names, 'license': 'AGPL-3.0', 'stride': '32', 'args': "{'int8': True}"}
-    manifest = load_artifact(save(constant_model(anchor_grid(), metadata=metadata))).manifest
+    manifest = open_model(save(constant_model(anchor_grid(), metadata=metadata))).manifest
     assert manifest.class_names == ('stop', 'go')
     assert manifest.licence == 'AGPL-3.0' and manifest.files[0].precision == 'int8'
     assert manifest.provenance['export']['stride'] == '32'
@@ -121,13 +121,13 @@ def test_names_of_the_metadata(save, names):
 def test_names_written_as_texts_keep_their_order(save):
     names = {str(i): f'name {i}' for i in range(12)}
     path = save(constant_model(anchor_grid(12), metadata={'names': str(names)}))
-    assert load_artifact(path).manifest.class_names == tuple(names.values())
+    assert open_model(path).manifest.class_names == tuple(names.values())
 
 
 @pytest.mark.parametrize('names', ['(' * 5000, 'stop', "{'a': 'stop'}", '7', '{[]}', ''])
 def test_names_that_cannot_be_read_are_numbered(save, names):
     path = save(constant_model(anchor_grid(), metadata={'names': names}))
-    assert load_artifact(path).manifest.class_names == ('class_0', 'class_1')
+    assert open_model(path).manifest.class_names == ('class_0', 'class_1')
 
 
 def test_names_given(save):
@@ -154,7 +154,7 @@ def test_names_that_do_not_fit_the_outputs(save):
 )
 def test_inputs(save, shape, dtype, expected):
     path = save(constant_model(anchor_grid(), shape=shape, dtype=dtype))
-    spec = load_artifact(path).manifest.files[0].input
+    spec = open_model(path).manifest.files[0].input
     assert (spec.width, spec.height, spec.dtype, spec.layout, spec.scale) == expected
     assert spec.colour_order == 'rgb'
     Predictor(path).warm_up(1)
@@ -166,7 +166,7 @@ def test_inputs(save, shape, dtype, expected):
 )
 def test_size_of_a_dynamic_input(save, imgsz, expected):
     model = constant_model(anchor_grid(), shape=(1, 3, 'h', 'w'), metadata={'imgsz': imgsz})
-    spec = load_artifact(save(model)).manifest.files[0].input
+    spec = open_model(save(model)).manifest.files[0].input
     assert (spec.height, spec.width) == expected
 
 
@@ -249,7 +249,7 @@ def openvino_export(save, tmp_path):
 
 def test_an_openvino_folder(openvino_export):
     for path in (openvino_export, openvino_export / 'tiny.xml'):
-        artifact = load_artifact(path)
+        artifact = open_model(path)
         (file,) = artifact.manifest.files
         assert artifact.manifest.class_names == ('stop', 'go') and file.runtimes == ('openvino',)
         assert list(file.sha256) == ['tiny.xml', 'tiny.bin']
@@ -267,7 +267,7 @@ def test_an_openvino_folder_with_other_metadata(openvino_export, text):
 
 def refusal_of(folder):
     with pytest.raises(UserError) as raised:
-        load_artifact(folder)
+        open_model(folder)
     return str(raised.value)
 
 
@@ -283,7 +283,7 @@ def test_a_folder_with_two_models(openvino_export, tmp_path):
 
 def test_a_real_export_in_both_runtimes(data_dir):
     path = data_dir / 'weights' / 'yolov5n-seg.onnx'
-    artifact = load_artifact(path)
+    artifact = open_model(path)
     manifest = artifact.manifest
     assert manifest.task == 'segment' and manifest.head.mask_coefficients == 32
     assert manifest.head.layout == 'anchor_grid' and len(manifest.class_names) == 80

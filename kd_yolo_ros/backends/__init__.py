@@ -25,14 +25,14 @@ class Running:
 
     Attributes:
         runtime: 'onnxruntime', 'openvino', ….
-        version: of the runtime.
+        runtime_version: of its package.
         provider: device or execution provider.
         precision: of the model's arithmetic, 'fp32', 'bf16', 'fp16' or 'int8'.
         threads: threads of one inference; 0 where the runtime decides and does not tell.
     """
 
     runtime: str
-    version: str
+    runtime_version: str
     provider: str
     precision: str
     threads: int

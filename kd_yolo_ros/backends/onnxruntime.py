@@ -47,7 +47,7 @@ class OnnxRuntimeBackend(Backend):
         self.output_shapes = [tuple(output.shape) for output in self._session.get_outputs()]
         self.running = Running(
             runtime='onnxruntime',
-            version=self.version(),
+            runtime_version=self.version(),
             provider=self._session.get_providers()[0],
             precision=file.precision,
             threads=self._session.get_session_options().intra_op_num_threads,

@@ -56,7 +56,7 @@ class OpenVinoBackend(Backend):
         really = str(compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name())
         self.running = Running(
             runtime='openvino',
-            version=self.version(),
+            runtime_version=self.version(),
             provider=','.join(compiled.get_property('EXECUTION_DEVICES')),
             precision='int8' if file.precision == 'int8' else {'f32': 'fp32'}.get(really, really),
             threads=int(compiled.get_property('INFERENCE_NUM_THREADS')),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -74,15 +75,11 @@ def bench(
     for predictor, collected in zip(predictors, times):
         stages = collected.summary()
         sums = collected.sum_ms(MODEL_STAGES)
-        running = predictor.running
         spec = predictor.file.input
         results.append(
             {
                 'artifact': predictor.manifest.name,
-                'runtime': running.runtime,
-                'provider': running.provider,
-                'precision': running.precision,
-                'threads': running.threads,
+                **asdict(predictor.running),
                 'input': [spec.height, spec.width],
                 'stages_ms': stages,
                 'infer_ms': stages['infer'],
@@ -106,13 +103,13 @@ def _predictors(
     threads: Optional[int],
 ) -> List[Any]:
     """Load what the artifact offers of the wishes; what this machine cannot run is named."""
-    from kd_yolo_ros.artifact import load_artifact
     from kd_yolo_ros.backends import backend_class, installed_runtimes
+    from kd_yolo_ros.exports import open_model
     from kd_yolo_ros.predictor import Predictor
 
     for runtime in runtimes:
         backend_class(runtime)  # says so where there is no such runtime
-    loaded = load_artifact(artifact)
+    loaded = open_model(artifact)
     offered = {
         (runtime, file.precision) for file in loaded.manifest.files for runtime in file.runtimes
     }

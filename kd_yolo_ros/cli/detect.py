@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -86,14 +87,10 @@ def detect(
             )
             writer.write(draw(picture, detections, predictor.class_names), frame.name)
     skipped += [list(item) for item in frames.skipped]  # after the pass, which may find more
-    running = predictor.running
     report = new_report(
         'detect',
         artifact=predictor.manifest.name,
-        runtime=running.runtime,
-        provider=running.provider,
-        precision=running.precision,
-        threads=running.threads,
+        **asdict(predictor.running),
         frames=found,
         skipped=skipped,
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Optional
 
@@ -53,10 +54,7 @@ def evaluate(
         'evaluate',
         artifact=predictor.manifest.name,
         data=truth.description,
-        runtime=running.runtime,
-        provider=running.provider,
-        precision=running.precision,
-        threads=running.threads,
+        **asdict(predictor.running),
         skipped=[list(skipped) for skipped in source.skipped],
         **result,
     )

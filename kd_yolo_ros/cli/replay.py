@@ -67,7 +67,7 @@ def replay(
     json_file: Optional[Path],
 ) -> None:
     """Play SOURCE (bag, video, pictures or data set) into the detector node over DDS."""
-    from kd_yolo_ros.artifact import load_artifact
+    from kd_yolo_ros.exports import open_model
     from kd_yolo_ros.frames import open_source
     from kd_yolo_ros.metrics.class_map import map_classes
     from kd_yolo_ros.metrics.latency import percentiles
@@ -75,7 +75,7 @@ def replay(
     from kd_yolo_ros.selection import select
 
     # Everything that can be refused is refused before a node is started.
-    loaded = load_artifact(artifact)
+    loaded = open_model(artifact)
     names = loaded.manifest.class_names
     loaded.model_path(select(loaded.manifest, runtime, precision).file)
     frames = open_source(source, size=size, topic=topic)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable, List, Mapping, Optional, Sequence
 
-from kd_yolo_ros.metrics.report import size_text
+from kd_yolo_ros.metrics.text import size_text
 
 Report = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Any, Dict, Mapping, Sequence, Tuple
 import numpy as np
 
 from kd_yolo_ros.metrics.latency import RECEIVE, STAGES, TOTAL
-from kd_yolo_ros.metrics.report import size_text
+from kd_yolo_ros.metrics.text import size_text
 
 Report = Mapping[str, Any]
 Summary = Mapping[str, float]

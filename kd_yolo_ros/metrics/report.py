@@ -20,6 +20,7 @@ import numpy as np
 
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics.host import host, versions
+from kd_yolo_ros.metrics.text import size_text
 
 SCHEMA = 1
 
@@ -150,11 +151,6 @@ def _csv_row(result: Mapping[str, Any], common: Mapping[str, Any]) -> Dict[str, 
 
 def _rounded(value: Any) -> Any:
     return float(f'{value:.6g}') if isinstance(value, float) else size_text(value)
-
-
-def size_text(value: Any) -> Any:
-    """Return an input's [height, width] as 384x640, and anything else as it is."""
-    return 'x'.join(map(str, value)) if isinstance(value, list) else value
 
 
 def write_whole(path: PathLike, content: bytes) -> None:

@@ -107,7 +107,7 @@ class Diagnostics:
         )
         values = {
             **model,
-            'runtime': f'{running.runtime} {running.version}',
+            'runtime': f'{running.runtime} {running.runtime_version}',
             'provider': running.provider,
             'precision': running.precision,
             'threads': str(running.threads),

@@ -25,10 +25,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64, Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from kd_yolo_ros.artifact import load_artifact
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.drawing import draw
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.exports import open_model
 from kd_yolo_ros.mailbox import Mailbox
 from kd_yolo_ros.metrics.latency import STAGES
 from kd_yolo_ros.nodes import parameters, qos
@@ -146,7 +146,7 @@ class InferenceNode(LifecycleNode):
             raise UserError(
                 "the parameter 'artifact' is empty; set it to a folder made by kd-yolo import."
             )
-        artifact = load_artifact(values['artifact'])
+        artifact = open_model(values['artifact'])
         if artifact.manifest.task != self.task:
             raise UserError(
                 f"{values['artifact']} is a model for task '{artifact.manifest.task}', but this "

@@ -42,7 +42,7 @@ def test_what_really_runs(runtime, tiny_artifact):
     running = backend.running
     assert running.runtime == runtime and running.precision == 'fp32' and running.threads == 1
     assert 'CPU' in running.provider
-    assert running.version == __import__(runtime).__version__.split('-')[0]
+    assert running.runtime_version == __import__(runtime).__version__.split('-')[0]
     levels = [(HEIGHT // s, WIDTH // s) for s in (8, 16, 32)]
     channels = 3 * (5 + len(CLASS_NAMES))
     assert backend.output_shapes == [(1, channels, *level) for level in levels]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kd_yolo_ros.artifact import Artifact, load_artifact, write_artifact
+from kd_yolo_ros.artifact import Artifact, write_artifact
 from kd_yolo_ros.cli.common import (
     EXISTING,
     common_options,
@@ -21,6 +21,7 @@ from kd_yolo_ros.cli.common import (
     progress,
 )
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.exports import open_model
 from kd_yolo_ros.frames import open_source
 from kd_yolo_ros.manifest import AP_THRESHOLDS, ModelFile
 from kd_yolo_ros.metrics.dataset import open_dataset
@@ -86,7 +87,7 @@ def quantize(
     from ..compression.quantize import FILES
     from ..compression.quantize import quantize as make_int8
 
-    original = load_artifact(artifact)
+    original = open_model(artifact)
     fp32 = float_onnx(original)
     source = original.model_path(fp32)
     pictures = Calibration(open_source(calibration), fp32.input, limit)
@@ -205,7 +206,7 @@ def measure(
         'images': result['images'],
         'left_out': held_out.left_out,
         'runtime': runtime,
-        'version': predictor.running.version,
+        'version': predictor.running.runtime_version,
         'map50_95': round(float(result['map50_95']), 5),
         'map50': round(float(result['map50']), 5),
     }

@@ -170,6 +170,9 @@ class ModelFile:
                 )
         if self.sha256 and self.path not in self.sha256:
             raise UserError(f"{where}: '{self.path}' has no sha256; import the model again.")
+        weights = str(PurePosixPath(self.path).with_suffix('.bin'))
+        if self.path.endswith('.xml') and self.sha256 and weights not in self.sha256:
+            raise UserError(f"{where}: '{weights}' has no sha256; import the model again.")
         _one_of(self.precision, PRECISIONS, f'{where}: precision')
         if not self.runtimes:
             raise UserError(f'{where}: no runtime is named; import the model again.')

@@ -100,6 +100,12 @@ def test_unknown_field(data, path):
     assert "'speed' is not a known field" in refusal(data)
 
 
+def test_openvino_weights_without_a_hash(data):
+    set_at(data, 'files.0.path', 'openvino.xml')
+    set_at(data, 'files.0.sha256', {'openvino.xml': 'ab'})
+    assert "'openvino.bin' has no sha256" in refusal(data)
+
+
 @pytest.mark.parametrize(
     ('path', 'value', 'expected'),
     [

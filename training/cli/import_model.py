@@ -186,6 +186,14 @@ def import_export(
         ),
     )
     sources = {new: export.folder / part for part, new in renamed.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            Predictor(write_artifact(Path(scratch) / 'artifact', manifest, sources)).warm_up(1)
+        except UserError:
+            raise UserError(
+                f'{path} does not run without other files of its folder (external data); '
+                f'export it as one file.'
+            ) from None
     return write_artifact(out, manifest, sources)
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import click
 import numpy as np
+import onnx
 import pytest
 import torch
 from click.testing import CliRunner
 from random_yolov5 import random_yolov5
+from test_exports import anchor_grid, constant_model
 
 from kd_yolo_ros.artifact import load_artifact
 from kd_yolo_ros.errors import UserError
@@ -75,6 +77,16 @@ def test_real_export(data_dir, tmp_path):
     assert (file.path, file.decode_inside) == ('model.onnx', True)
     assert artifact.model_path(file).read_bytes() == path.read_bytes()
     assert artifact.manifest.head.mask_coefficients == 32
+
+
+def test_onnx_with_its_weights_in_another_file(tmp_path):
+    (tmp_path / 'in').mkdir()
+    model, path = constant_model(anchor_grid()), tmp_path / 'in' / 'best.onnx'
+    onnx.save(model, path, save_as_external_data=True, location='best.data', size_threshold=0)
+    Predictor(path)  # it runs where it lies
+    with pytest.raises(UserError, match=r'best\.onnx .*external data'):
+        run(path, '--out', tmp_path / 'a')
+    assert not (tmp_path / 'a').exists()
 
 
 def test_openvino_folder(data_dir, tmp_path):

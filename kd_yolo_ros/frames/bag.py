@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rosbag2 recording (sqlite3 or mcap), read through `rosbags` without ROS.
 
-Images keep the bytes as recorded; ground truth comes from a Detection2DArray topic.
+Images keep the bytes as recorded, but one without a stamp gets its time of recording. Ground
+truth comes from a Detection2DArray topic.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Bag(Source):
         count = 0
         for recorded_ns, data in _messages(self.path, self.topic, (self.message_type,)):
             stamp_ns, frame_id = _header(data, recorded_ns)
+            if stamp_ns == 0:  # a driver that does not stamp
+                stamp_ns, data = recorded_ns, _stamped(data, recorded_ns)
             untouched = self.size is None
             yield Frame(
                 f'frame_{count:06d}',
@@ -156,6 +159,12 @@ def _header(data: bytes, recorded_ns: int) -> Tuple[int, str]:
     except struct.error:
         return recorded_ns, DEFAULT_FRAME_ID
     return seconds * 1_000_000_000 + nanoseconds, name.decode(errors='replace')
+
+
+def _stamped(data: bytes, stamp_ns: int) -> bytes:
+    """Return the CDR with this stamp."""
+    order = '<' if data[1] & 1 else '>'
+    return data[:4] + struct.pack(f'{order}iI', *divmod(stamp_ns, 1_000_000_000)) + data[12:]
 
 
 @contextmanager

@@ -33,18 +33,17 @@ class CameraNode(Node):
         super().__init__('camera')
         self._declare()
         value = {name: self.get_parameter(name).value for name in self._parameter_names}
-        if not value['source']:
+        source = str(value['source'])  # `source:=0` is a number
+        if not source:
             raise UserError(
                 "the parameter 'source' is empty; give a video, folder, bag or device."
             )
         size = tuple(value['size']) if any(value['size']) else None
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise UserError(f"the parameter 'size' is {list(size)}; give [width, height].")
-        self._source: Source = open_source(
-            value['source'], size=size, topic=value['topic'] or None
-        )
+        self._source: Source = open_source(source, size=size, topic=value['topic'] or None)
         self._calibration = _read_calibration(value['camera_info_file'])
-        self._fps: Optional[float] = value['fps'] or self._source.fps
+        self._fps: float = value['fps']
         self._loop: bool = value['loop']
         self._frame_id: str = value['frame_id']
         self._images = self._advertise(Image, 'image')
@@ -64,7 +63,9 @@ class CameraNode(Node):
             ('camera_info_file', '', 'Calibration in the format of camera_calibration'),
         )
         for name, default, description in rows:
-            descriptor = ParameterDescriptor(description=description, read_only=True)
+            descriptor = ParameterDescriptor(
+                description=description, read_only=True, dynamic_typing=name == 'source'
+            )
             if name == 'fps':
                 descriptor.floating_point_range = [
                     FloatingPointRange(from_value=0.0, to_value=1000.0)
@@ -95,13 +96,19 @@ class CameraNode(Node):
     def _work(self) -> None:
         # A file's pictures are paced here; a camera paces itself, and ahead means late.
         paced = self._source.length is not None
+        due, gap_s = perf_counter(), 0.0
         try:
             while not self._stopping.is_set():
+                last_ns: Optional[int] = None
                 frames = prefetch(self._source) if paced else self._source
-                due = perf_counter()
                 for frame in frames:
                     if paced:
-                        due += 1 / (self._fps or 25.0)
+                        if self._fps:
+                            gap_s = 1 / self._fps
+                        elif last_ns is not None:  # else a loop's seam: as long as the last gap
+                            gap_s = max(0.0, (frame.stamp_ns - last_ns) / 1e9)
+                        last_ns = frame.stamp_ns
+                        due += gap_s
                         self._stopping.wait(max(0.0, due - perf_counter()))
                     if self._stopping.is_set():
                         return
@@ -133,7 +140,7 @@ def _read_calibration(file: str) -> Dict[str, Any]:
         return {}
     try:
         data = yaml.safe_load(Path(file).read_text(encoding='utf-8'))
-        return {
+        calibration: Dict[str, Any] = {
             'width': int(data['image_width']),
             'height': int(data['image_height']),
             'distortion_model': str(data['distortion_model']),
@@ -142,6 +149,11 @@ def _read_calibration(file: str) -> Dict[str, Any]:
             'r': [float(v) for v in data['rectification_matrix']['data']],
             'p': [float(v) for v in data['projection_matrix']['data']],
         }
+        if min(calibration['width'], calibration['height']) < 1:
+            raise ValueError('the image has no size')
+        if [len(calibration[name]) for name in 'krp'] != [9, 9, 12]:
+            raise ValueError('a matrix has not 9, or the projection not 12 numbers')
+        return calibration
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f'{file} is no calibration as camera_calibration writes it '

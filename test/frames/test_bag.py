@@ -44,6 +44,17 @@ def storage_file(bag):
     return next(file for file in bag.iterdir() if file.suffix in ('.db3', '.mcap'))
 
 
+def test_an_image_without_a_stamp_gets_its_time_of_recording(tmp_path, storage):
+    rows = [(time, bag_writer.image(p, 0)) for time, p in zip(stamps(3), pictures(3), strict=True)]
+    bag = write_bag(tmp_path / 'drive', {'/camera/image': (IMAGE, rows)}, storage)
+    for frame, time, picture in zip(open_source(bag), stamps(3), pictures(3), strict=True):
+        assert frame.stamp_ns == time
+        message = bag_writer.STORE.deserialize_cdr(frame.serialized, IMAGE)
+        assert message.header.stamp.sec * 10**9 + message.header.stamp.nanosec == time
+        assert message.header.frame_id == FRAME_ID
+        np.testing.assert_array_equal(message.data.reshape(picture.shape), picture)
+
+
 def test_images_come_back_as_recorded(tmp_path, storage):
     topic = images(5)
     bag = write_bag(tmp_path / 'drive', {'/camera/image': topic}, storage)

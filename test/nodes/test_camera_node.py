@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from frames.bag_writer import START_NS, image, write_bag
 from processes import run_python
 from ros_peer import Peer
 from sensor_msgs.msg import CameraInfo, Image
@@ -68,6 +69,38 @@ def test_pictures_and_calibration(pictures: Path, tmp_path: Path) -> None:
     assert info.k.tolist() == [100, 0, 96, 0, 100, 64, 0, 0, 1]
     assert info.p.tolist() == [100, 0, 96, 0, 0, 100, 64, 0, 0, 0, 1, 0]
     assert list(info.d) == [0.1, 0, 0, 0, 0]
+
+
+def test_a_bag_is_played_at_its_recorded_times(tmp_path: Path) -> None:
+    times = [START_NS + n * 300_000_000 for n in range(4)]
+    rows = [(time, image(np.zeros((64, 96, 3), np.uint8), time)) for time in times]
+    bag = write_bag(tmp_path / 'bag', {'/front': ('sensor_msgs/msg/Image', rows)})
+    images: list[Image] = []
+    with Peer(node='camera') as peer:
+        peer.subscribe(Image, 'image', qos.IMAGE, images)
+        with NodeProcess('camera_node', {'source': str(bag), 'loop': True}, '/'):
+            peer.wait(lambda: len(images) >= 6, 'a second round')
+    stamps = [m.header.stamp.sec + m.header.stamp.nanosec / 1e9 for m in images]
+    # At 25 Hz, five gaps would take 0.2 s.
+    assert (stamps[5] - stamps[0]) / 5 == pytest.approx(0.3, abs=0.1)
+
+
+def test_a_camera_may_be_a_number(tmp_path: Path) -> None:
+    done = run_python('-m', 'kd_yolo_ros.nodes.camera_node', '--ros-args', '-p', 'source:=97')
+    assert done.returncode == 1
+    assert 'camera 97 does not open' in done.stderr
+
+
+@pytest.mark.parametrize(
+    'change', [{'image_width': 0}, {'camera_matrix': {'data': [1, 2, 3]}}, {'image_height': 'x'}]
+)
+def test_an_absurd_calibration_is_refused(pictures: Path, tmp_path: Path, change: dict) -> None:
+    calibration = tmp_path / 'front.yaml'
+    calibration.write_text(yaml.safe_dump({**CALIBRATION, **change}))
+    arguments = ['-p', f'source:={pictures}', '-p', f'camera_info_file:={calibration}']
+    done = run_python('-m', 'kd_yolo_ros.nodes.camera_node', '--ros-args', *arguments)
+    assert done.returncode == 1
+    assert 'front.yaml is no calibration' in done.stderr
 
 
 @pytest.mark.parametrize(

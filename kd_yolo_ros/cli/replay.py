@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Dict, List, Optional, Tuple
@@ -18,6 +19,15 @@ from kd_yolo_ros.cli.common import (
     progress,
 )
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.manifest import MAX_SIDE
+
+VIDEO = 'annotated.mp4'
+
+
+def _check_rate(_: click.Context, __: click.Parameter, rate: float) -> float:
+    if not math.isfinite(rate):  # what no range of click's refuses
+        raise click.BadParameter(f'{rate} is not a finite number.')
+    return rate
 
 
 @click.command()
@@ -30,9 +40,21 @@ from kd_yolo_ros.errors import UserError
     show_default=True,
     help='live: at the recorded rate; lossless: each picture after the answer to the last.',
 )
-@click.option('--rate', type=click.FloatRange(min=0, min_open=True), default=1.0, help='Of live.')
+@click.option(
+    '--rate',
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    callback=_check_rate,
+    help='Of live.',
+)
 @click.option('--topic', help="A bag's image topic, where it has several.")
-@click.option('--size', nargs=2, type=int, metavar='WIDTH HEIGHT', help='Rescale the pictures.')
+@click.option(
+    '--size',
+    nargs=2,
+    type=click.IntRange(1, MAX_SIDE),
+    metavar='WIDTH HEIGHT',
+    help='Rescale the pictures.',
+)
 @click.option(
     '--ground-truth',
     help="COCO json, YOLO folder, or a bag's Detection2DArray topic; a data set brings its own.",
@@ -81,6 +103,10 @@ def replay(
     frames = open_source(source, size=size, topic=topic)
     if frames.length is None:
         raise UserError(f'{source} has no end; start the camera_node and the detector_node.')
+    if video and Path(source).resolve() == (out / VIDEO).resolve():
+        raise UserError(
+            f'{out / VIDEO} is what is read, and would be overwritten; give another --out.'
+        )
     truth = _ground_truth(source, ground_truth)
     mapping = map_classes(names, truth, class_map) if truth else None
 
@@ -127,7 +153,7 @@ def replay(
     _print(report)
     click.echo(f'Report: {report_path}')
     if video:
-        click.echo(f'Video:  {out / "annotated.mp4"}')
+        click.echo(f'Video:  {out / VIDEO}')
 
 
 def _ground_truth(source: str, given: Optional[str]) -> Any:
@@ -208,7 +234,7 @@ def _look_back(
         writer = None
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            writer = stack.enter_context(VideoWriter(out / 'annotated.mp4', frames.fps))
+            writer = stack.enter_context(VideoWriter(out / VIDEO, frames.fps))
         for frame in progress(frames, 'draw and judge', len(frames)):
             answer = played.answers.get(frame.name)
             try:

@@ -25,7 +25,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         run_node(
             DetectorNode,
             start=InferenceNode.autostart,
-            stop=InferenceNode.trigger_shutdown,
+            stop=InferenceNode.end,
             args=args,
         )
     )

@@ -14,6 +14,11 @@ from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.image_encoding import SUPPORTED_ENCODINGS, decode_compressed, to_bgr
 
 
+def nanoseconds(stamp: Any) -> int:
+    """Return a header's stamp in ns; rclpy's Time refuses those before 1970."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
 def to_picture(message: Union[Image, CompressedImage]) -> np.ndarray:
     """Return a message's picture as (H, W, 3) uint8 BGR, as a view of it where possible.
 

@@ -6,6 +6,7 @@ The executor only puts the newest picture into a mailbox; one worker does everyt
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 import time
@@ -14,13 +15,13 @@ from time import perf_counter
 from typing import Any, ClassVar, Dict, List, NamedTuple, Optional, Union
 
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64, Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
@@ -34,7 +35,7 @@ from kd_yolo_ros.metrics.latency import STAGES
 from kd_yolo_ros.nodes import parameters, qos
 from kd_yolo_ros.nodes.detection_messages import DetectionMessages, label_info
 from kd_yolo_ros.nodes.diagnostics import Diagnostics, FrameStatistics
-from kd_yolo_ros.nodes.image_messages import to_image, to_picture
+from kd_yolo_ros.nodes.image_messages import nanoseconds, to_image, to_picture
 from kd_yolo_ros.nodes.middleware_events import image_events, without_events
 from kd_yolo_ros.predictor import Predictor
 
@@ -81,6 +82,8 @@ class InferenceNode(LifecycleNode):
         self._last_stamp = 0
         self._stage_publishers: Dict[str, Any] = {}
         self._lifecycle_publishers: List[Any] = []
+        self._shown: Dict[str, Any] = {}
+        self._refuse_impossible_transitions()
         parameters.declare(self)
         self.add_on_set_parameters_callback(self._check_parameters)
         # Humble has no callback after setting; there the check is the last chance.
@@ -95,6 +98,26 @@ class InferenceNode(LifecycleNode):
         if not self.get_parameter('autostart').value:
             return True
         return self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
+
+    def end(self) -> None:
+        """Shut down, unless somebody has done that already."""
+        with contextlib.suppress(RuntimeError):  # rclpy's, in the state finalized
+            self.trigger_shutdown()
+
+    def _refuse_impossible_transitions(self) -> None:
+        """Answer them with a failure; rclpy would let them end the executor."""
+        service = next(one for one in self.services if one.srv_type is ChangeState)
+        change = service.callback
+
+        def change_or_refuse(request: Any, response: Any) -> Any:
+            try:
+                return change(request, response)
+            except RuntimeError as error:  # rclpy's RCLError
+                self.get_logger().error(f'transition {request.transition.id} refused: {error}')
+                response.success = False
+                return response
+
+        service.callback = change_or_refuse
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers."""
@@ -142,6 +165,9 @@ class InferenceNode(LifecycleNode):
 
     def _configure(self) -> None:
         values = self._values()
+        for name, shown in self._shown.items():
+            if values[name] == shown:  # not the user's, but that of the model before
+                values[name] = None
         if not values['artifact']:
             raise UserError(
                 "the parameter 'artifact' is empty; set it to a folder made by kd-yolo import."
@@ -172,7 +198,7 @@ class InferenceNode(LifecycleNode):
         self._messages = DetectionMessages(
             names if by_name else [str(index) for index in range(len(names))]
         )
-        self._diagnostics = Diagnostics(self.get_name())
+        self._diagnostics = Diagnostics(self.get_fully_qualified_name().lstrip('/'))
         self._detections_publisher = self._advertise(
             Detection2DArray, 'detections', qos.DETECTIONS
         )
@@ -185,7 +211,7 @@ class InferenceNode(LifecycleNode):
             stage: self._advertise(Float64, f'~/debug/{stage}_ms', qos.DETECTIONS)
             for stage in (*STAGES, 'pipeline_latency')
         }
-        self._show_thresholds()
+        self._show_thresholds(values)
 
     def _activate(self) -> None:
         self._mailbox = Mailbox()
@@ -262,6 +288,8 @@ class InferenceNode(LifecycleNode):
         names = self._predictor.class_names if self._predictor else None
         for parameter in changes:
             problem = parameters.check(parameter, names)
+            if parameter.type_ == Parameter.Type.NOT_SET:
+                problem = f'{parameter.name} cannot be deleted; set it to another value.'
             if not problem and parameter.name in parameters.MODEL_PARAMETERS and names:
                 problem = (
                     f'{parameter.name} is read when the node is configured; deactivate and clean '
@@ -284,16 +312,18 @@ class InferenceNode(LifecycleNode):
         if self._subscription is not None:
             self._publish_label_info()
 
-    def _show_thresholds(self) -> None:
-        """Let `ros2 param get` tell the thresholds in use where none were set."""
+    def _show_thresholds(self, values: Dict[str, Any]) -> None:
+        """Let `ros2 param get` tell the thresholds in use where `values` has none."""
         assert self._predictor is not None
         used = self._predictor.thresholds
+        self._shown = {}
         for name, value in (
             ('score_threshold', used.score),
             ('iou_threshold', used.iou),
             ('max_detections', used.max_detections),
         ):
-            if self.get_parameter(name).value is None:
+            if values[name] is None:
+                self._shown[name] = value
                 self.set_parameters([Parameter(name, value=value)])
 
     # Pictures: the executor's side.
@@ -357,7 +387,7 @@ class InferenceNode(LifecycleNode):
         self._publish_stages(stages)
 
     def _check_stamp(self, message: Union[Image, CompressedImage]) -> None:
-        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        stamp = nanoseconds(message.header.stamp)
         if stamp < self._last_stamp:
             self._statistics.stamps_back += 1
             self.get_logger().warning(
@@ -372,8 +402,8 @@ class InferenceNode(LifecycleNode):
             )
 
     def _age_s(self, message: Union[Image, CompressedImage]) -> float:
-        stamp = Time.from_msg(message.header.stamp)
-        return (self.get_clock().now().nanoseconds - stamp.nanoseconds) / 1e9
+        now = self.get_clock().now().nanoseconds
+        return (now - nanoseconds(message.header.stamp)) / 1e9
 
     def _skip(self, reason: str) -> None:
         self._statistics.skip(reason)

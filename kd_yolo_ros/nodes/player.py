@@ -6,11 +6,13 @@ Headers stay as recorded; latencies are taken on this process' own monotonic clo
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import rclpy
@@ -32,12 +34,13 @@ from kd_yolo_ros.frames.frame import Frame
 from kd_yolo_ros.frames.prefetch import prefetch
 from kd_yolo_ros.metrics.latency import STAGES
 from kd_yolo_ros.nodes import qos
-from kd_yolo_ros.nodes.image_messages import to_image
+from kd_yolo_ros.nodes.image_messages import nanoseconds, to_image
 from kd_yolo_ros.nodes.middleware_events import without_events, without_subscription_events
 from kd_yolo_ros.nodes.process import keep_large_buffers, use_large_image_transport
 
-NAMESPACE = '/kd_yolo_replay'
+NAMESPACE = f'/kd_yolo_replay_{os.getpid()}'  # others may run at the same time
 DETECTOR = 'detector'
+STATUS = f'{NAMESPACE}/{DETECTOR}: '.lstrip('/')  # how its diagnostics begin
 CLOCK_PERIOD_S = 0.1  # between the frames; each frame sets the clock to its own stamp
 # So much before it, for the node should not have to handle both at once.
 CLOCK_LEAD_S = 0.005
@@ -55,6 +58,23 @@ class Sending(NamedTuple):
     frame: Frame
     key: Key
     message: bytes
+
+
+@dataclass
+class Sent:
+    """A frame that was published.
+
+    Attributes:
+        name: of the frame.
+        key: of its message.
+        at: when, by perf_counter.
+        answered_at: the same of its answer.
+    """
+
+    name: str
+    key: Key
+    at: float
+    answered_at: Optional[float] = None
 
 
 @dataclass
@@ -97,8 +117,8 @@ class Player:
         self._class_ids = {name: index for index, name in enumerate(class_names)}
         self._alive = alive
         self._changed = threading.Condition()
-        self._sent: Dict[Key, Tuple[str, float]] = {}
-        self._answered: Dict[Key, float] = {}
+        self._sent: List[Sent] = []
+        self._unanswered: Deque[Sent] = deque()  # in order of sending
         self._answer_count = 0
         self._diagnostics_count = 0
         self._active = False
@@ -207,8 +227,8 @@ class Player:
             seen = self._diagnostics_count
             self._send(item)
             self._wait(
-                lambda key=item.key, seen=seen: (  # type: ignore[misc]
-                    key in self._answered
+                lambda sent=self._sent[-1], seen=seen: (  # type: ignore[misc]
+                    sent.answered_at is not None
                     or (self._diagnostics_count >= seen + 2 and self._is_settled())
                 ),
                 ANSWER_TIMEOUT_S,
@@ -227,7 +247,7 @@ class Player:
             if frame is None:
                 return
             if offset_ns is None:
-                offset_ns = 0 if frame.stamp_ns else FILE_EPOCH_NS
+                offset_ns = 0 if frame.stamp_ns or frame.serialized else FILE_EPOCH_NS
             stamp_ns = frame.stamp_ns + offset_ns
             period_s = (stamp_ns - last_ns) / 1e9 / rate if last_ns else 0.0
             last_ns = stamp_ns
@@ -254,7 +274,8 @@ class Player:
     def _send(self, item: Sending) -> None:
         self._alive()
         with self._changed:
-            self._sent[item.key] = (item.frame.name, perf_counter())
+            self._sent.append(Sent(item.frame.name, item.key, perf_counter()))
+            self._unanswered.append(self._sent[-1])
             self.played.frames['sent'] = self.played.frames.get('sent', 0) + 1
         self._images.publish(item.message)
 
@@ -285,11 +306,10 @@ class Player:
         counts, played = self._counts(), self.played
         sent = played.frames.get('sent', 0)
         played.frames = {'sent': sent, **counts, 'lost': sent - counts['received']}
-        first = min(at for _, at in self._sent.values())
-        for key, (_, sent_at) in self._sent.items():
-            if key in self._answered:
-                played.sent_s.append(sent_at - first)
-                played.latencies_ms.append((self._answered[key] - sent_at) * 1e3)
+        for one in self._sent:
+            if one.answered_at is not None:
+                played.sent_s.append(one.at - self._sent[0].at)
+                played.latencies_ms.append((one.answered_at - one.at) * 1e3)
 
     def _is_settled(self) -> bool:
         counts = self._counts()
@@ -317,16 +337,30 @@ class Player:
     def _on_detections(self, serialized: bytes) -> None:
         now = perf_counter()
         message = deserialize_message(serialized, Detection2DArray)
-        key = (Time.from_msg(message.header.stamp).nanoseconds, message.header.frame_id)
+        key = (nanoseconds(message.header.stamp), message.header.frame_id)
         detections = self._to_detections(message)
         with self._changed:
             self._answer_count += 1
-            if key in self._sent:
-                self._answered[key] = now
-                self.played.answers[self._sent[key][0]] = detections
+            sent = self._find_sent(key)
+            if sent is not None:
+                sent.answered_at = now
+                self.played.answers[sent.name] = detections
             else:
                 self.played.foreign += 1
             self._changed.notify_all()
+
+    def _find_sent(self, key: Key) -> Optional[Sent]:
+        """Return the frame that an answer belongs to.
+
+        Stamps may repeat, as in the recording of a loop. But answers come in the order of
+        sending: frames before an answered one have none to come.
+        """
+        if all(sent.key != key for sent in self._unanswered):
+            return None
+        while True:
+            sent = self._unanswered.popleft()
+            if sent.key == key:
+                return sent
 
     def _to_detections(self, message: Detection2DArray) -> Detections:
         boxes = np.empty((len(message.detections), 4), np.float64)
@@ -351,7 +385,7 @@ class Player:
             self._changed.notify_all()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        mine = [status for status in message.status if status.name.startswith(f'{DETECTOR}:')]
+        mine = [status for status in message.status if status.name.startswith(STATUS)]
         if not mine:
             return
         with self._changed:

@@ -81,7 +81,13 @@ def run_node(
         signal.signal(number, lambda *_: stopping.set())
     use_large_image_transport()
     keep_large_buffers()
-    rclpy.init(args=list(args) if args else None, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(
+            args=list(args) if args else None, signal_handler_options=SignalHandlerOptions.NO
+        )
+    except RuntimeError as error:  # --ros-args that rcl does not understand, a missing file
+        print(f'Error: {error}', file=sys.stderr)
+        return 1
     try:
         node = create()
     except (UserError, InvalidParameterTypeException, InvalidParameterValueException) as error:

@@ -22,6 +22,8 @@ from frames.bag_writer import START_NS, compressed, detections, image, write_bag
 from jsonschema import validate
 from processes import TIMEOUT_S, kd_yolo
 
+from kd_yolo_ros.frames.writer import VideoWriter
+
 SCHEMA = Path(__file__).parents[2] / 'kd_yolo_ros' / 'metrics' / 'report.schema.json'
 IMAGES, TRUTH = 'sensor_msgs/msg/Image', 'vision_msgs/msg/Detection2DArray'
 FRAMES = 6
@@ -107,6 +109,39 @@ def test_a_bag_keeps_its_headers_and_brings_its_ground_truth(
     # An answer with any other header would be foreign, and its frame would count as unanswered.
     assert report['frames']['processed'] == report['latency_ms']['count'] == FRAMES
     assert report['ap']['map50'] == pytest.approx(1)
+
+
+def test_stamps_that_repeat_are_told_apart(tiny_artifact: Path, tmp_path: Path) -> None:
+    stamps = [START_NS + n // 2 * 80_000_000 for n in range(FRAMES)]
+    rows = [(START_NS + n, image(scene()[0], stamp)) for n, stamp in enumerate(stamps)]
+    bag = write_bag(tmp_path / 'bag', {'/front': (IMAGES, rows)})
+    report = replayed(tmp_path, bag, '--artifact', tiny_artifact, '--mode', 'lossless')
+    assert report['frames']['processed'] == report['latency_ms']['count'] == FRAMES
+    assert min(report['latency_series']['latency_ms']) > 0
+
+
+def test_the_video_that_is_played_is_not_overwritten(tiny_artifact: Path, tmp_path: Path) -> None:
+    video = tmp_path / 'out' / 'annotated.mp4'
+    video.parent.mkdir()
+    with VideoWriter(video, 25) as writer:
+        writer.write(scene()[0])
+    before = video.read_bytes()
+    done = kd_yolo('replay', video, '--artifact', tiny_artifact, '--out', 'out', cwd=tmp_path)
+    assert 'would be overwritten' in done.refused()
+    assert video.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ('option', 'words'),
+    [(['--size', '0', '5'], '--size'), (['--rate', 'nan'], '--rate'), (['--rate', '0'], '--rate')],
+)
+def test_an_absurd_option_is_refused(
+    tiny_artifact: Path, dataset: Path, tmp_path: Path, option: list[str], words: str
+) -> None:
+    done = kd_yolo('replay', dataset, '--artifact', tiny_artifact, *option, cwd=tmp_path)
+    assert done.status == 2
+    assert words in done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 def test_live_keeps_the_recorded_times(tiny_artifact: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -20,8 +21,9 @@ from lifecycle_msgs.msg import Transition
 from ros_peer import Peer
 from sensor_msgs.msg import CompressedImage, Image
 
-from kd_yolo_ros.artifact import load_artifact
+from kd_yolo_ros.artifact import load_artifact, write_artifact
 from kd_yolo_ros.cli.node_process import NodeProcess
+from kd_yolo_ros.manifest import Thresholds
 from kd_yolo_ros.nodes import qos
 from kd_yolo_ros.nodes.image_messages import to_image, to_picture
 from kd_yolo_ros.predictor import Predictor
@@ -154,6 +156,13 @@ def test_a_stamp_that_goes_back_is_answered_and_reported(
     assert 'went back' in status['message']
 
 
+def test_a_stamp_before_1970_is_answered_too(detector: Peer, picture: np.ndarray) -> None:
+    message = to_image(picture, detector.header())
+    message.header.stamp.sec = -5
+    detector.images.publish(message)
+    assert len(detector.answer_to(message.header).detections) == len(CLASS_NAMES)
+
+
 def test_thresholds_and_classes_change_at_run_time(
     detector: Peer, tiny_artifact: Path, picture: np.ndarray
 ) -> None:
@@ -192,6 +201,32 @@ def test_a_bad_parameter_is_refused_and_changes_nothing(
     assert not result.successful
     assert words in result.reason
     assert detector.get_parameter(name) == before
+
+
+def test_a_threshold_cannot_be_deleted(detector: Peer, picture: np.ndarray) -> None:
+    result = detector.set_parameter('score_threshold', None)
+    assert not result.successful
+    assert 'score_threshold' in result.reason
+    assert detector.set_parameter('iou_threshold', 0.3).successful
+    detector.ask(picture)
+
+
+def test_another_model_brings_its_own_thresholds(tiny_artifact: Path, tmp_path: Path) -> None:
+    first = load_artifact(tiny_artifact)
+    own = Thresholds(score=0.61, iou=0.37, max_detections=17)
+    manifest = dataclasses.replace(first.manifest, thresholds=own)
+    sources = {'model.onnx': first.folder / 'model.onnx'}
+    second = write_artifact(tmp_path / 'second', manifest, sources).folder
+    with Peer() as peer, NodeProcess('detector_node', parameters(tiny_artifact), '/'):
+        peer.wait_active()
+        assert peer.set_parameter('iou_threshold', 0.5).successful
+        assert peer.change_state(Transition.TRANSITION_DEACTIVATE)
+        assert peer.change_state(Transition.TRANSITION_CLEANUP)
+        assert peer.set_parameter('artifact', str(second)).successful
+        assert peer.change_state(Transition.TRANSITION_CONFIGURE)
+        assert peer.get_parameter('score_threshold') == pytest.approx(own.score)
+        assert peer.get_parameter('max_detections') == own.max_detections
+        assert peer.get_parameter('iou_threshold') == 0.5  # the user's own stays
 
 
 def test_the_artifacts_own_thresholds_are_shown_where_none_were_set(tiny_artifact: Path) -> None:
@@ -236,6 +271,20 @@ def test_diagnostics_tell_what_really_runs(detector: Peer, picture: np.ndarray) 
     assert inference['precision'] == 'fp32'
     assert int(inference['threads']) > 0
     assert float(inference['latency_p50_ms'])
+
+
+def test_diagnostics_tell_one_node_from_another(tiny_artifact: Path) -> None:
+    with (
+        Peer() as peer,
+        NodeProcess('detector_node', parameters(tiny_artifact), '/front'),
+        NodeProcess('detector_node', parameters(tiny_artifact), '/rear'),
+    ):
+        expected = {'front/detector: images', 'rear/detector: images'}
+
+        def names() -> set[str]:
+            return {status.name for array in peer.diagnostics for status in array.status}
+
+        peer.wait(lambda: expected <= names(), 'the diagnostics of both')
 
 
 def test_compressed_pictures(tiny_artifact: Path, picture: np.ndarray) -> None:
@@ -285,6 +334,29 @@ def test_lifecycle_by_hand_and_a_failed_configure_can_be_retried(
         assert peer.change_state(Transition.TRANSITION_DEACTIVATE)
         assert peer.change_state(Transition.TRANSITION_CLEANUP)
         assert peer.state() == 'unconfigured'
+
+
+def test_an_impossible_transition_is_refused_and_the_node_goes_on(
+    detector: Peer, picture: np.ndarray
+) -> None:
+    assert not detector.change_state(Transition.TRANSITION_CONFIGURE)
+    assert detector.state() == 'active'
+    detector.ask(picture)
+
+
+def test_a_node_that_a_manager_has_shut_down_ends_cleanly(tiny_artifact: Path) -> None:
+    with Peer() as peer, NodeProcess('detector_node', parameters(tiny_artifact), '/') as node:
+        peer.wait_active()
+        assert peer.change_state(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+        assert peer.state() == 'finalized'
+        assert node.stop() == 0, node.output()
+
+
+def test_a_missing_parameter_file_is_one_sentence(tmp_path: Path) -> None:
+    done = run_node('--params-file', str(tmp_path / 'missing.yaml'))
+    assert done.returncode == 1
+    assert 'missing.yaml' in done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 def run_node(*arguments: str) -> subprocess.CompletedProcess:

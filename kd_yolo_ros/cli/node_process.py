@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Dict, Optional, Type
+from typing import Any, Dict, Iterator, List, Optional, Type
 
 import psutil
 import yaml
@@ -39,7 +39,7 @@ class NodeProcess:
         file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
         self._log = Path(self._folder.name) / 'output'
         prctl = ctypes.CDLL(None).prctl
-        with open(self._log, 'a') as log:
+        with open(self._log, 'a') as log, _signals_deferred():
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, '-m', f'kd_yolo_ros.nodes.{module}', '--ros-args'),
@@ -101,3 +101,21 @@ class NodeProcess:
         self._folder.cleanup()
         if status and error is None:
             raise UserError(f'The node ended with status {status}: {words}')
+
+
+@contextlib.contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait for the end of the block.
+
+    Forking runs hooks whose exceptions Python drops: a Ctrl-C in one of them would be lost.
+    """
+    arrived: List[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {n: signal.signal(n, lambda number, _: arrived.append(number)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if arrived:
+        signal.raise_signal(arrived[0])

@@ -26,6 +26,9 @@ def _isolate_ros() -> None:
     os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)  # where the ROS wheels have their index
     os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 101)
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    # Fast DDS reads it for the first node of a process and never again.
+    profile = REPOSITORY / 'kd_yolo_ros' / 'nodes' / 'fastdds_large_images.xml'
+    os.environ['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(profile)
     logs = tempfile.mkdtemp(prefix='kd_yolo_ros_log_')
     atexit.register(shutil.rmtree, logs, ignore_errors=True)
     os.environ['ROS_LOG_DIR'] = logs

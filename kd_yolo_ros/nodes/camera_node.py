@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import traceback
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Dict, Optional, Sequence
@@ -118,6 +119,8 @@ class CameraNode(Node):
                     return
         except UserError as error:
             self.get_logger().error(str(error))
+        except Exception:
+            self.get_logger().fatal(traceback.format_exc())
 
     def _publish(self, frame: Any) -> None:
         try:

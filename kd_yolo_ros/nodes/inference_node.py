@@ -261,6 +261,7 @@ class InferenceNode(LifecycleNode):
         self._lifecycle_publishers = []
         self._stage_publishers = {}
         self._predictor = None
+        gc.unfreeze()
 
     def _advertise(self, message_type: Any, topic: str, profile: Any) -> Any:
         publisher = self.create_lifecycle_publisher(
@@ -290,7 +291,11 @@ class InferenceNode(LifecycleNode):
             problem = parameters.check(parameter, names)
             if parameter.type_ == Parameter.Type.NOT_SET:
                 problem = f'{parameter.name} cannot be deleted; set it to another value.'
-            if not problem and parameter.name in parameters.MODEL_PARAMETERS and names:
+            changes_model = (
+                parameter.name in parameters.MODEL_PARAMETERS
+                and parameter.value != self.get_parameter(parameter.name).value
+            )
+            if not problem and changes_model and names:
                 problem = (
                     f'{parameter.name} is read when the node is configured; deactivate and clean '
                     f'it up first.'
@@ -372,8 +377,6 @@ class InferenceNode(LifecycleNode):
         published = perf_counter()
         latency_ms = self._age_s(message) * 1e3
         self._statistics.answer(latency_ms)
-        if self._annotated_publisher.get_subscription_count():
-            self._publish_annotated(picture, detections, message)
         stages = {
             'convert': (converted - started) * 1e3,
             **predictor.stages_ms,
@@ -384,7 +387,11 @@ class InferenceNode(LifecycleNode):
         }
         if arrival.receive_ms is not None:
             stages['receive'] = arrival.receive_ms
-        self._publish_stages(stages)
+        try:
+            self._publish_annotated(picture, detections, message)
+            self._publish_stages(stages)
+        except Exception:  # the frame is answered: it must not count as skipped too
+            self.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_EVERY_S)
 
     def _check_stamp(self, message: Union[Image, CompressedImage]) -> None:
         stamp = nanoseconds(message.header.stamp)
@@ -415,6 +422,8 @@ class InferenceNode(LifecycleNode):
         self, picture: Any, detections: Detections, message: Union[Image, CompressedImage]
     ) -> None:
         assert self._predictor is not None
+        if not self._annotated_publisher.get_subscription_count():
+            return
         drawn = draw(picture, detections, self._predictor.class_names)
         self._annotated_publisher.publish(to_image(drawn, message.header))
 

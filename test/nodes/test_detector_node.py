@@ -460,3 +460,8 @@ def test_the_newest_picture_wins_and_every_one_is_accounted_for(
     # What never reached the callback was replaced in the reader's own one-place history.
     assert answers <= int(status['received']) <= len(headers)
     assert int(status['received']) == answers + int(status['replaced'])
+
+
+def test_a_model_parameter_may_be_set_to_what_it_is(detector: Peer, tiny_artifact: Path) -> None:
+    assert detector.set_parameter('artifact', str(tiny_artifact)).successful
+    assert detector.set_parameter('runtime', 'onnxruntime').successful

@@ -65,4 +65,7 @@ def kd_yolo(*arguments: str) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # the verb under way has said so itself
+        sys.exit(130)

@@ -105,9 +105,10 @@ def _model_file(path: Path) -> Path:
             )
         path = found[0]
     if path.suffix not in ('.onnx', '.xml'):
+        name = path.name if path.suffix == '.pt' else 'MODEL.pt'
         raise UserError(
-            f'{path} is neither an artifact folder nor an .onnx or .xml export; '
-            f'make an artifact of it with kd-yolo import {path.name} --out DIR.'
+            f'{path} is neither an artifact folder nor an .onnx or .xml export; a YOLOv5 '
+            f'checkpoint becomes an artifact with kd-yolo import {name} --out DIR.'
         )
     if path.suffix == '.xml' and not path.with_suffix('.bin').is_file():
         raise UserError(f'{path.with_suffix(".bin")} is missing; copy it beside {path.name}.')

@@ -233,6 +233,9 @@ def test_a_file_of_another_kind(tmp_path):
     path = tmp_path / 'model.pt'
     path.write_bytes(b'')
     assert 'kd-yolo import model.pt --out DIR' in refusal(path)
+    text = tmp_path / 'notes.md'
+    text.write_text('no model')
+    assert 'kd-yolo import MODEL.pt' in refusal(text)  # importing notes.md would lead nowhere
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ setup(
         ],
         f'{NAME}.verbs': [
             *(f'{verb} = {NAME}.cli.{verb}:{verb}' for verb in VERBS),
+            'data = kd_yolo_training.cli.data:data',
             'import = kd_yolo_training.cli.import_model:import_model',
             'quantize = kd_yolo_training.cli.quantize:quantize',
         ],

@@ -26,10 +26,10 @@ class Verbs(click.Group):
         try:
             return point.load() if point else None
         except ImportError as error:  # it must not take the other verbs and --help along
-            return _unavailable(cmd_name, error)
+            return unavailable(cmd_name, error)
 
 
-def _unavailable(verb: str, error: ImportError) -> click.Command:
+def unavailable(verb: str, error: ImportError) -> click.Command:
     """Return a verb that only says why it cannot run."""
 
     def refuse() -> None:

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Augmentation through ultralytics' transforms: mosaic, perspective, colour, flips.
+
+Only its transforms are used: labels are handed over here, its data set class and its pickled
+caches never are. A sample depends on nothing but (seed, epoch, index).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from .dataset import Picture
+from .picture_store import PictureStore
+
+OUTLINE_POINTS = 64  # of every polygon in a batch; a road user's outline rarely has more
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly samples are varied; the defaults are YOLOv5's.
+
+    Attributes are probabilities unless they say otherwise.
+    """
+
+    mosaic: float = field(default=1.0, metadata={'help': 'Chance of a mosaic of 4 pictures.'})
+    degrees: float = field(default=0.0, metadata={'help': 'Rotation, +/- degrees.'})
+    translate: float = field(default=0.1, metadata={'help': 'Shift, +/- share of the side.'})
+    scale: float = field(default=0.5, metadata={'help': 'Zoom, 1 +/- this.'})
+    shear: float = field(default=0.0, metadata={'help': 'Shear, +/- degrees.'})
+    perspective: float = field(default=0.0, metadata={'help': 'Perspective, 0 to 0.001.'})
+    hsv_h: float = field(default=0.015, metadata={'help': 'Hue, +/- share.'})
+    hsv_s: float = field(default=0.7, metadata={'help': 'Saturation, +/- share.'})
+    hsv_v: float = field(default=0.4, metadata={'help': 'Brightness, +/- share.'})
+    fliplr: float = field(default=0.5, metadata={'help': 'Chance of a left-right flip.'})
+    flipud: float = field(default=0.0, metadata={'help': 'Chance of an upside-down flip.'})
+    mixup: float = field(default=0.0, metadata={'help': 'Chance of blending two mosaics.'})
+    blur: float = field(default=0.0, metadata={'help': 'Chance of a slight Gaussian blur.'})
+    equalize: float = field(
+        default=0.0, metadata={'help': 'Chance of local contrast equalization (CLAHE).'}
+    )
+
+
+class Sample(NamedTuple):
+    """One augmented picture.
+
+    Attributes:
+        image: (S, S, 3) uint8 BGR.
+        class_ids: (N,) int64.
+        boxes: (N, 4) float32, centre x, centre y, width, height, relative to the picture.
+        outlines: (N, OUTLINE_POINTS, 2) float32, relative; (0, 0, 2) when not asked for.
+    """
+
+    image: np.ndarray
+    class_ids: np.ndarray
+    boxes: np.ndarray
+    outlines: np.ndarray
+
+
+class Augmenter:
+    """Makes samples of a set of pictures.
+
+    Args:
+        pictures: with their labels; crowd regions are not trained on.
+        store: where the pixels come from, in the same order.
+        settings: how strongly.
+        outlines: whether polygons go through the transforms too. Boxes of rotated objects are
+            then those of their outlines, not of their rotated boxes.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[Picture],
+        store: PictureStore,
+        settings: Augmentation,
+        outlines: bool = False,
+    ) -> None:
+        self._labels = _Labels(pictures, store, outlines)
+        self._size = store.imgsz
+        self._with_mosaic = _transforms(self._labels, store.imgsz, settings)
+        self._plain = _transforms(self._labels, store.imgsz, settings, mixing=False)
+        self._settings = settings
+
+    def sample(self, index: int, seed: Sequence[int], mosaic: bool = True) -> Sample:
+        """Return one sample.
+
+        Args:
+            index: of the picture it is made of (a mosaic adds others).
+            seed: any numbers; equal ones give equal samples.
+            mosaic: False leaves out mosaics and blends, as in the last epochs.
+        """
+        # The transforms draw from both global generators: seeding them makes a sample
+        # independent of all samples before it, and of the worker that makes it.
+        state = int(np.random.SeedSequence([*seed, index]).generate_state(1)[0])
+        random.seed(state)
+        np.random.seed(state)
+        transforms = self._with_mosaic if mosaic else self._plain
+        labels = self._labels.get_image_and_label(index)
+        for transform in transforms:
+            labels = transform(labels)
+        image = _soften(labels['img'], self._settings)
+        instances = labels['instances']
+        instances.convert_bbox('xywh')
+        instances.denormalize(self._size, self._size)
+        scale = np.float32(1 / self._size)
+        return Sample(
+            np.ascontiguousarray(image),
+            labels['cls'].reshape(-1).astype(np.int64),
+            instances.bboxes.astype(np.float32).reshape(-1, 4) * scale,
+            np.asarray(instances.segments, np.float32) * scale,
+        )
+
+
+class _Labels:
+    """The part of a data set that ultralytics' mosaic and blend look at."""
+
+    cache = 'ram'  # any other value makes its mosaic draw from recently used pictures only
+    use_obb = False
+
+    def __init__(self, pictures: Sequence[Picture], store: PictureStore, outlines: bool) -> None:
+        self._store = store
+        self._instances = [_arrays(picture, outlines) for picture in pictures]
+
+    def __len__(self) -> int:
+        return len(self._instances)
+
+    def get_image_and_label(self, index: int) -> dict[str, Any]:
+        """Return a picture and its labels in the form that the transforms work on."""
+        from ultralytics.utils.instance import Instances
+
+        image = self._store.load(index)
+        class_ids, boxes, outlines = self._instances[index]
+        shape = image.shape[:2]
+        return {
+            'img': image,
+            'im_file': '',
+            'ori_shape': shape,
+            'resized_shape': shape,
+            'cls': class_ids.copy(),
+            # They change these arrays in place.
+            'instances': Instances(
+                boxes.copy(), outlines.copy(), bbox_format='xyxy', normalized=True
+            ),
+        }
+
+
+def _arrays(picture: Picture, outlines: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return class ids (N, 1), boxes (N, 4) and outlines (N, P, 2) that are trained on."""
+    keep = np.flatnonzero(~picture.crowd)
+    boxes = picture.boxes[keep].astype(np.float32)
+    class_ids = picture.class_ids[keep].astype(np.float32).reshape(-1, 1)
+    if not outlines:
+        return class_ids, boxes, np.zeros((0, 0, 2), np.float32)
+    lines = [outline(picture.polygons[index], box) for index, box in zip(keep, boxes, strict=True)]
+    stacked = np.stack(lines) if lines else np.zeros((0, OUTLINE_POINTS, 2), np.float32)
+    return class_ids, boxes, stacked
+
+
+def outline(rings: Sequence[np.ndarray], box: np.ndarray) -> np.ndarray:
+    """Return an object's polygons as one closed line of OUTLINE_POINTS points.
+
+    Points are spread evenly along the line; the extremes are kept, so that the box of the line
+    is the box of the polygons. Without polygons it is the box itself.
+
+    Args:
+        rings: (K, 2) each.
+        box: (4,) x1 y1 x2 y2, used when there is no ring.
+    """
+    if not rings:
+        x1, y1, x2, y2 = box
+        rings = (np.array(((x1, y1), (x2, y1), (x2, y2), (x1, y2)), np.float32),)
+    line = np.concatenate([np.concatenate((ring, ring[:1])) for ring in rings])
+    length = np.concatenate(([0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))))
+    extremes = length[np.unique((line.argmin(0), line.argmax(0)))]
+    at = np.linspace(0, length[-1], OUTLINE_POINTS - len(extremes))
+    at = np.sort(np.concatenate((at, extremes)))
+    return np.stack([np.interp(at, length, line[:, axis]) for axis in (0, 1)], 1).astype(
+        np.float32
+    )
+
+
+def _transforms(
+    labels: _Labels, imgsz: int, settings: Augmentation, mixing: bool = True
+) -> list[Any]:
+    module = _ultralytics_augment()
+    affine = module.RandomPerspective(
+        degrees=settings.degrees,
+        translate=settings.translate,
+        scale=settings.scale,
+        shear=settings.shear,
+        perspective=settings.perspective,
+        size=(imgsz, imgsz),
+    )
+    start = [module.Mosaic(labels, imgsz, settings.mosaic), affine] if mixing else [affine]
+    blend = [module.MixUp(labels, module.Compose(start), settings.mixup)] if mixing else []
+    return [
+        *start,
+        *blend,
+        module.RandomHSV(settings.hsv_h, settings.hsv_s, settings.hsv_v),
+        module.RandomFlip(settings.flipud, 'vertical'),
+        module.RandomFlip(settings.fliplr, 'horizontal'),
+    ]
+
+
+def _ultralytics_augment() -> Any:
+    """Import ultralytics' transforms; importing it probes the network and writes settings."""
+    os.environ.setdefault('YOLO_OFFLINE', 'true')
+    os.environ.setdefault('YOLO_VERBOSE', 'false')
+    os.environ.setdefault('YOLO_AUTOINSTALL', 'false')
+    if 'YOLO_CONFIG_DIR' not in os.environ:
+        with tempfile.TemporaryDirectory() as scratch:
+            os.environ['YOLO_CONFIG_DIR'] = scratch
+            from ultralytics.data import augment
+        del os.environ['YOLO_CONFIG_DIR']
+        return augment
+    from ultralytics.data import augment
+
+    return augment
+
+
+def _soften(image: np.ndarray, settings: Augmentation) -> np.ndarray:
+    """Blur a little and equalize the contrast, each by chance, as for DriveU's pictures."""
+    if settings.blur and random.random() < settings.blur:
+        image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.4, 1.2))
+    if settings.equalize and random.random() < settings.equalize:
+        lab = cv2.cvtColor(image, cv2.COLOR_BGR2LAB)
+        lab[..., 0] = cv2.createCLAHE(2.0, (8, 8)).apply(lab[..., 0])
+        image = cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)
+    return image

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Iterator, List
+from typing import Iterable, Iterator, List, Optional
 
 import numpy as np
 
@@ -51,10 +51,19 @@ class Pictures(Source):
     training pipeline that reads YOLO labels, hence boxes are relative to the upright picture.
     """
 
-    def __init__(self, path: Path, fps: float = DEFAULT_FPS, size: Size = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fps: float = DEFAULT_FPS,
+        size: Size = None,
+        only: Optional[Iterable[str]] = None,
+    ) -> None:
+        """Find the pictures of a folder, or `only` those of these names, relative to it."""
         super().__init__(size)
         self.fps = fps
-        if path.is_dir():
+        if only is not None:
+            self.folder, found = path, sorted(path / name for name in only)
+        elif path.is_dir():
             self.folder = picture_folder(path)
             found = list_pictures(self.folder)
         else:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Other tools' trainers, run beside ours to compare with; nothing else depends on this."""

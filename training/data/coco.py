@@ -119,6 +119,8 @@ def _add(
     where = f'annotation {annotation.get("id") if isinstance(annotation, dict) else annotation}'
     try:
         image, category = annotation['image_id'], annotation['category_id']
+        if image in listed:
+            where += f' of {listed[image][0]}'
         x, y, w, h = (float(value) for value in annotation['bbox'])
         if image not in listed:
             problems.append(Problem(file, f'{where}: image {image} is not listed; left out'))

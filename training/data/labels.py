@@ -48,7 +48,7 @@ def box_around(polygons: Sequence[np.ndarray]) -> tuple[float, float, float, flo
 def to_picture(
     file: Path,
     labels: Sequence[Label],
-    classes: int | None,
+    classes: int,
     size: tuple[int, int] | None = None,
     label_file: Path | None = None,
 ) -> tuple[Picture, list[Problem]]:
@@ -59,16 +59,14 @@ def to_picture(
     Args:
         file: the picture.
         labels: its rows.
-        classes: how many classes the data set names; None: any number is a class.
+        classes: how many classes the data set has.
         size: (width, height) in pixels where the labels tell it.
         label_file: what to name in problems; the picture itself without.
     """
     problems = []
     kept: list[Label] = []
     seen: set[tuple] = set()
-    slack = (
-        (ROUNDING, ROUNDING) if size is None else (ROUNDING_PX / size[0], ROUNDING_PX / size[1])
-    )
+    slack_x, slack_y = (ROUNDING_PX / side for side in size) if size else (ROUNDING, ROUNDING)
 
     def note(label: Label, what: str) -> None:
         problems.append(Problem(label_file or file, f'{label.where}: {what}'))
@@ -79,7 +77,7 @@ def to_picture(
             note(label, wrong)
             continue
         x1, y1, x2, y2 = label.box
-        outside = max(-x1, x2 - 1) > slack[0] or max(-y1, y2 - 1) > slack[1]
+        outside = max(-x1, x2 - 1) > slack_x or max(-y1, y2 - 1) > slack_y
         box = (max(x1, 0.0), max(y1, 0.0), min(x2, 1.0), min(y2, 1.0))
         key = (label.class_id, label.crowd, *(round(value / SAME) for value in box))
         if key in seen:
@@ -102,12 +100,12 @@ def to_picture(
     return picture, problems
 
 
-def _wrong(label: Label, classes: int | None) -> str:
+def _wrong(label: Label, classes: int) -> str:
     """Return why a label cannot be used, '' where it can."""
     x1, y1, x2, y2 = label.box
     if not np.isfinite(label.box).all():
         return 'a coordinate is no finite number; left out'
-    if label.class_id < 0 or (classes is not None and label.class_id >= classes):
+    if not 0 <= label.class_id < classes:
         return f'class {label.class_id} is none of the {classes} classes; left out'
     if x2 <= x1 or y2 <= y1:
         return 'width and height must be above 0; left out'

@@ -177,14 +177,14 @@ def test_every_bad_annotation_is_named(tmp_path):
     assert data.pictures[0].class_ids.tolist() == [1, 1]
     text = ' | '.join(what(data))
     for part in (
-        'annotation 10: a coordinate is no finite number',
-        'annotation 11 lacks image_id',
-        'annotation 12: category 5 is not listed',
+        'annotation 10 of 0.png: a coordinate is no finite number',
+        'annotation 11 of 0.png lacks image_id',
+        'annotation 12 of 0.png: category 5 is not listed',
         'annotation 13: image 99 is not listed',
-        'annotation 14: the box lies outside the picture',
-        'annotation 15: width and height must be above 0',
-        'annotation 16: the box lies partly outside the picture; clipped',
-        'annotation 17: stands there twice',
+        'annotation 14 of 0.png: the box lies outside the picture',
+        'annotation 15 of 0.png: width and height must be above 0',
+        'annotation 16 of 0.png: the box lies partly outside the picture; clipped',
+        'annotation 17 of 0.png: stands there twice',
         'annotation nonsense lacks',
     ):
         assert part in text

@@ -10,13 +10,13 @@ from typing import Dict, Optional, Sequence, Union
 import numpy as np
 
 from kd_yolo_ros.artifact import Artifact
-from kd_yolo_ros.backends import Running, backend_class
+from kd_yolo_ros.backends import Backend, Running, backend_class
 from kd_yolo_ros.decode import Candidates, decode_anchor_grid, decode_decoded
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.exports import open_model
 from kd_yolo_ros.letterbox import Letterbox, to_network_input
-from kd_yolo_ros.manifest import Thresholds
+from kd_yolo_ros.manifest import Manifest, ModelFile, Thresholds
 from kd_yolo_ros.nms import nms
 from kd_yolo_ros.selection import select
 
@@ -57,17 +57,53 @@ class Predictor:
         """
         if not isinstance(artifact, Artifact):
             artifact = open_model(artifact)
-        self.manifest = artifact.manifest
-        self.thresholds = thresholds or self.manifest.thresholds
-        chosen = select(self.manifest, runtime, precision)
-        self.file = chosen.file
+        chosen = select(artifact.manifest, runtime, precision)
         path = artifact.model_path(chosen.file)
-        self.size_bytes = sum((artifact.folder / n).stat().st_size for n in chosen.file.sha256)
-        self._backend = backend_class(chosen.runtime)(path, chosen.file, chosen.precision, threads)
-        self._check_outputs(path)
-        self._check_input(path)
-        self._letterbox = Letterbox(self.file.input.height, self.file.input.width)
+        backend = backend_class(chosen.runtime)(path, chosen.file, chosen.precision, threads)
+        size_bytes = sum((artifact.folder / n).stat().st_size for n in chosen.file.sha256)
+        self._set_up(backend, artifact.manifest, chosen.file, thresholds, str(path), size_bytes)
+
+    @classmethod
+    def around(
+        cls,
+        backend: Backend,
+        manifest: Manifest,
+        file: ModelFile,
+        thresholds: Optional[Thresholds] = None,
+    ) -> Predictor:
+        """Put the stages around a backend that is loaded already, such as one in training.
+
+        Args:
+            backend: gives what `file` says.
+            manifest: of the model.
+            file: its input and outputs; nothing is read from it, so `size_bytes` is 0.
+            thresholds: None for the manifest's own.
+
+        Raises:
+            UserError: the backend does not fit the manifest.
+        """
+        predictor = cls.__new__(cls)
+        predictor._set_up(backend, manifest, file, thresholds, manifest.name, 0)
+        return predictor
+
+    def _set_up(
+        self,
+        backend: Backend,
+        manifest: Manifest,
+        file: ModelFile,
+        thresholds: Optional[Thresholds],
+        where: str,
+        size_bytes: int,
+    ) -> None:
+        self._backend = backend
+        self.manifest = manifest
+        self.file = file
+        self.thresholds = thresholds or manifest.thresholds
+        self.size_bytes = size_bytes
         self.stages_ms: Dict[str, float] = {}
+        self._check_outputs(where)
+        self._check_input(where)
+        self._letterbox = Letterbox(file.input.height, file.input.width)
 
     @property
     def running(self) -> Running:
@@ -126,7 +162,7 @@ class Predictor:
             return decode_decoded(outputs[0], head, num_classes, thresholds)
         return decode_anchor_grid(outputs, head, num_classes, thresholds)
 
-    def _check_outputs(self, path: Path) -> None:
+    def _check_outputs(self, where: str) -> None:
         """Refuse a graph whose outputs do not fit the manifest, before the first picture."""
         head, num_classes = self.manifest.head, len(self.manifest.class_names)
         shapes, spec = self._backend.output_shapes, self.file.input
@@ -145,12 +181,12 @@ class Predictor:
             expected = f'{wanted}'
         if not fits:
             raise UserError(
-                f'{path}: its outputs {[tuple(s) for s in shapes]} do not fit the '
+                f'{where}: its outputs {[tuple(s) for s in shapes]} do not fit the '
                 f'{num_classes} classes of the manifest ({expected} expected); '
                 f'import the model again.'
             )
 
-    def _check_input(self, path: Path) -> None:
+    def _check_input(self, where: str) -> None:
         """Refuse a graph that does not take the input that the manifest names."""
         spec = self.file.input
         blank = to_network_input(np.zeros((spec.height, spec.width, 3), np.uint8), spec)
@@ -159,6 +195,6 @@ class Predictor:
         except Exception as error:  # the runtimes' exceptions share no narrower base class
             reason = ' '.join(str(error).split())[:120]
             raise UserError(
-                f'{path} does not run on the {blank.shape} {spec.dtype} input that the manifest '
+                f'{where} does not run on the {blank.shape} {spec.dtype} input that the manifest '
                 f'says it takes ({reason}); import the model again.'
             ) from error

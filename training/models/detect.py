@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from kd_yolo_ros.manifest import Head
+
 STRIDES = (8, 16, 32)
 
 # Width and height in pixels of a 640 picture: k-means of COCO boxes, as published with YOLOv5.
@@ -71,6 +73,12 @@ class Detect(nn.Module):
         Channels of one anchor are x, y, w, h, objectness, classes.
         """
         return tuple(conv(x) for conv, x in zip(self.m, maps, strict=True))
+
+
+def describe_head(anchors_px: Tensor) -> Head:
+    """Return the head as a manifest tells it; `anchors_px` is (levels, anchors, 2)."""
+    anchors = tuple(tuple((w, h) for w, h in level) for level in anchors_px.tolist())
+    return Head('anchor_grid', STRIDES, anchors)
 
 
 def _logit(probability: float) -> float:

@@ -68,7 +68,7 @@ class ModuleBackend(Backend):
 
     def _arithmetic(self) -> contextlib.AbstractContextManager:
         if self._autocast is None:
-            return contextlib.nullcontext()
+            return _true_fp32()
         return torch.autocast(self._device.type, self._autocast)
 
     @classmethod
@@ -87,3 +87,15 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part in training:
             part.training = True
+
+
+@contextlib.contextmanager
+def _true_fp32() -> Iterator[None]:
+    """Keep cuDNN from computing convolutions in TF32, which is what it does by default."""
+    cudnn = torch.backends.cudnn
+    allowed = cudnn.allow_tf32
+    cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = allowed

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from kd_yolo_ros.metrics.plots import MAX_CLASSES
+
 from .dataset import Picture
 
 _COLOURS = {'fit': '#08519c', 'calibrate': '#bdbdbd', 'select': '#6baed6', 'val': '#238b45'}
@@ -61,7 +63,9 @@ def plot(counts: Counts, title: str) -> bytes:
         name: sum(counts[split]['instances'][name] for split in splits)
         for name in counts[splits[0]]['instances']
     }
-    names = sorted(totals, key=lambda name: -totals[name])
+    names = sorted(totals, key=lambda name: -totals[name])[:MAX_CLASSES]
+    if len(names) < len(totals):
+        title = f'the {len(names)} most frequent of {len(totals)} classes · {title}'
     figure = Figure(figsize=(9, 1.9 + 0.16 * len(names) * (1 + len(splits))), dpi=120)
     figure.set_layout_engine('constrained')
     FigureCanvasAgg(figure)

@@ -55,7 +55,10 @@ setup(
             'onnxscript',
             'onnxslim',
             'openvino',
+            'safetensors',
+            'scipy',
             'torch>=2.4',
+            'ultralytics',
         ],
         'test': ['cyclonedds', 'jsonschema', 'mypy', 'pytest', 'ruff', 'setuptools'],
     },
@@ -70,6 +73,7 @@ setup(
             'data = kd_yolo_training.cli.data:data',
             'import = kd_yolo_training.cli.import_model:import_model',
             'quantize = kd_yolo_training.cli.quantize:quantize',
+            'train = kd_yolo_training.cli.train:train',
         ],
         f'{NAME}.backends': [
             f'onnxruntime = {NAME}.backends.onnxruntime:OnnxRuntimeBackend',

@@ -17,7 +17,7 @@ RUNS_CSV = 'runs/runs.csv'
 EXISTING = click.Path(path_type=Path)
 
 
-def _read_config(ctx: click.Context, _: click.Parameter, path: Optional[Path]) -> None:
+def read_config(ctx: click.Context, _: click.Parameter, path: Optional[Path]) -> None:
     """Take the options' defaults from a YAML file; the command line still wins."""
     if path is None:
         return
@@ -57,7 +57,7 @@ def common_options(command: Callable) -> Callable:
         type=click.Path(path_type=Path),
         is_eager=True,
         expose_value=False,
-        callback=_read_config,
+        callback=read_config,
         help='YAML file with options by name; the command line wins.',
     )(command)
 

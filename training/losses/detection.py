@@ -109,7 +109,7 @@ class DetectionLoss(nn.Module):
         batch, _, height, width = output.shape
         grid = output.view(batch, len(anchors), 5 + self.classes, height, width)
         found = assign(targets, anchors, height, width, self.anchor_ratio)
-        wanted = torch.zeros_like(grid[:, :, 4])
+        wanted = grid.new_zeros(grid[:, :, 4].shape)
         box = classes = output.new_zeros(())
         if len(found.picture):
             rows = grid[found.picture, found.anchor, :, found.row, found.column]

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`kd-yolo train`: labelled pictures become a trained detector."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kd_yolo_ros.cli.common import EXISTING, common_options, print_table, progress, read_config
+from kd_yolo_ros.errors import UserError
+
+from ..engine.settings import Settings, setting_fields
+from .requirements import require
+
+_TYPES = {'int': int, 'float': float, 'float | None': float, 'str': str}
+
+
+def setting_options(command: Callable) -> Callable:
+    """Add an option for every setting, with its default and its choices."""
+    for field in reversed(setting_fields()):
+        name = field.name.replace('_', '-')
+        if field.type == 'bool':
+            option = click.option(
+                f'--{name}/--no-{name}',
+                default=field.default,
+                show_default=True,
+                help=field.metadata['help'],
+            )
+        else:
+            choices = field.metadata.get('choices')
+            option = click.option(
+                f'--{name}',
+                type=click.Choice(choices) if choices else _TYPES[field.type],
+                default=field.default,
+                show_default=field.default is not None,
+                help=field.metadata['help'],
+            )
+        command = option(command)
+    return command
+
+
+def _resume(ctx: click.Context, param: click.Parameter, folder: Path | None) -> None:
+    """Take all options from the run that is to go on."""
+    if folder is None:
+        return
+    from ..engine.run_folder import SETTINGS, read_settings
+
+    read_settings(folder)
+    read_config(ctx, param, folder / SETTINGS)
+    ctx.default_map = {**(ctx.default_map or {}), 'out': folder}
+
+
+@click.command()
+@click.option(
+    '--data',
+    type=EXISTING,
+    required=True,
+    help='A prepared data set (its fit and select splits), a COCO json or a YOLO folder.',
+)
+@click.option(
+    '--select-data',
+    type=EXISTING,
+    help='Labelled pictures that choose the best epoch.  [default: the select split of --data]',
+)
+@click.option(
+    '--eval/--no-eval',
+    'evaluates',
+    default=True,
+    show_default=True,
+    help='Measure AP on the select pictures after every epoch.',
+)
+@click.option('--weights', type=EXISTING, help='Start from this checkpoint.')
+@click.option('--out', type=EXISTING, required=True, help='Folder of the run; goes on with it.')
+@click.option(
+    '--resume',
+    type=EXISTING,
+    is_eager=True,
+    expose_value=False,
+    callback=_resume,
+    help='Go on with the interrupted run in this folder.',
+)
+@click.option(
+    '--device', default='auto', show_default=True, help='auto, cpu, cuda or cuda:1; see torchrun.'
+)
+@click.option('--threads', type=click.IntRange(min=1), help='CPU threads of the network.')
+@click.option(
+    '--workers',
+    type=click.IntRange(min=0),
+    help='Processes that read and augment.  [default: 1 on a CPU, 8 on a GPU, at most the cores]',
+)
+@click.option(
+    '--keep/--no-keep',
+    default=None,
+    help='Keep decoded pictures in memory.  [default: as far as they fit]',
+)
+@click.option(
+    '--bad-data',
+    type=click.Choice(['skip', 'stop']),
+    default='skip',
+    show_default=True,
+    help='What to do about broken pictures and labels; both list them by file.',
+)
+@setting_options
+@common_options
+def train(
+    data: Path,
+    select_data: Path | None,
+    evaluates: bool,
+    weights: Path | None,
+    out: Path,
+    device: str,
+    threads: int | None,
+    workers: int | None,
+    keep: bool | None,
+    bad_data: str,
+    json_file: Path | None,
+    **values: Any,
+) -> None:
+    """Train a YOLOv5 detector; every setting can also stand in a recipe (--config)."""
+    settings = Settings.from_dict(values)
+    require('torch', 'ultralytics', 'safetensors', 'scipy')
+    import torch
+
+    from kd_yolo_ros.metrics.report import new_report, write_json
+
+    from ..engine.distributed import join_world
+    from ..engine.run_folder import BEST, write_settings
+    from ..engine.train import Machine, Outlets, usable
+    from ..engine.train import train as run
+    from ..models.checkpoint import read_checkpoint
+
+    if out.is_file():
+        raise UserError(f'{out} is a file; give a folder for the run.')
+    if threads:
+        torch.set_num_threads(threads)
+    with join_world(device) as world:
+        outlets = _outlets(settings) if world.first else Outlets()
+        fit, select = _read(data, select_data, evaluates)
+        out.mkdir(parents=True, exist_ok=True)
+        stop = bad_data == 'stop'
+        fit = usable(fit, out / 'fit', stop, outlets)
+        select = select and usable(select, out / 'select', stop, outlets)
+        if world.first:
+            paths = {'data': data, 'select-data': select_data, 'weights': weights}
+            paths = {name: str(path.resolve()) for name, path in paths.items() if path}
+            more = {} if evaluates else {'eval': False}
+            write_settings(out, {**paths, **more, **settings.to_dict()})
+        cores = len(os.sched_getaffinity(0))
+        most = 1 if world.device.type == 'cpu' else 8
+        machine = Machine(min(most, cores - 1) if workers is None else workers, keep)
+        start = read_checkpoint(weights) if weights else None
+        history = run(settings, fit, select, out, world, start, machine, outlets)
+    if not world.first or not history:
+        return
+    best = max(history, key=lambda row: (row['map50_95'] or 0, row['epoch']))
+    if json_file:
+        report = new_report('train', settings=settings.to_dict(), epochs=history, best=best)
+        write_json(json_file, report)
+    print_table(
+        f'{out}',
+        ['best epoch', 'AP50-95', 'AP50', 'pictures/s', 'minutes', 'weights'],
+        [
+            [
+                best['epoch'] + 1,
+                best['map50_95'],
+                best['map50'],
+                best['images_per_s'],
+                sum(row['train_s'] + row['evaluate_s'] for row in history) / 60,
+                BEST,
+            ]
+        ],
+    )
+
+
+def _read(data: Path, select_data: Path | None, evaluates: bool) -> tuple[Any, Any]:
+    """Return what is trained on, and what chooses the best epoch or None."""
+    from ..data.prepared import is_prepared
+    from ..data.read import read_dataset
+
+    def open_split(path: Path, split: str) -> Any:
+        return read_dataset(path, split if is_prepared(path) else None)
+
+    fit = open_split(data, 'fit')
+    if not evaluates:
+        return fit, None
+    if select_data is None and not is_prepared(data):
+        raise UserError(
+            f'{data} has no select split; name other labelled pictures with --select-data, '
+            'or do without AP during training: --no-eval.'
+        )
+    select = open_split(select_data or data, 'select')
+    if select.names != fit.names:
+        raise UserError(
+            f'{select.description} has other classes than {fit.description}; '
+            'both need the same names in the same order.'
+        )
+    return fit, select
+
+
+def _outlets(settings: Settings) -> Any:
+    from ..engine.train import Outlets
+
+    def show(items: Iterable, title: str, count: int) -> Iterable:
+        return progress(items, title, count)
+
+    def row(result: dict[str, Any]) -> None:
+        left = settings.epochs - result['epoch'] - 1
+        minutes = left * (result['train_s'] + result['evaluate_s']) / 60
+        ap = '' if result['map50_95'] is None else f'AP {result["map50_95"]:.4f}  '
+        ap50 = '' if result['map50'] is None else f'AP50 {result["map50"]:.4f}  '
+        click.echo(
+            f'epoch {result["epoch"] + 1:>4}/{settings.epochs}  '
+            f'box {result["box"]:.4f}  objectness {result["objectness"]:.4f}  '
+            f'classes {result["classes"]:.4f}  {ap}{ap50}'
+            f'{result["images_per_s"]:.1f} pictures/s  {minutes:.1f} min left'
+        )
+
+    return Outlets(click.echo, show, row)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: epochs of steps, an evaluation after each, a state that can be resumed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kd_yolo_ros.errors import UserError
+
+from ..data.loader import Batch, TrainingBatches
+from .distributed import World
+from .files import read_tensors, write_tensors, write_weights
+from .optimizer import clip_gradients, set_rates
+from .run_folder import BEST, CURVES, LAST, RESULTS, RESUME, write_curves, write_table
+from .settings import Settings
+from .state import TrainingState
+
+AUTOCAST = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+Evaluate = Callable[[], dict[str, Any]]
+Progress = Callable[[Iterable, str, int], Iterable]
+
+
+def run(
+    state: TrainingState,
+    batches: TrainingBatches,
+    settings: Settings,
+    folder: Path,
+    world: World,
+    info: dict[str, Any],
+    evaluate: Evaluate | None,
+    progress: Progress,
+    report: Callable[[dict[str, Any]], None],
+) -> None:
+    """Train from `state.epoch` on until the last epoch, or until AP no longer grows.
+
+    After every epoch weights, figures and the state are written; a run that is killed goes on
+    from the last of them and ends with the same weights.
+
+    Args:
+        state: a fresh or a restored one.
+        batches: what is trained on.
+        settings: how.
+        folder: of the run.
+        world: the processes that share the work; only the first evaluates and writes.
+        info: goes into every weights file: architecture, names, anchors, ….
+        evaluate: measures the averaged weights on the select split; None never does.
+        progress: wraps the batches of an epoch, with a description and their number.
+        report: called with each epoch's row of results.
+
+    Raises:
+        UserError: the loss is no number any more, or the folder cannot be written.
+    """
+    task = world.wrap(state.task)
+    while state.epoch < settings.epochs and not world.agree(_is_over(state, settings)):
+        epoch = state.epoch
+        started = time.perf_counter()
+        means = train_epoch(state, task, batches, settings, world, progress)
+        seconds = time.perf_counter() - started
+        state.epoch = epoch + 1
+        if not world.first:
+            continue
+        measured = evaluate() if evaluate else {}
+        row = {
+            'epoch': epoch,
+            **means,
+            'lr': max(group['lr'] for group in state.optimizer.param_groups),
+            'map50_95': measured.get('map50_95'),
+            'map50': measured.get('map50'),
+            'images_per_s': len(batches) * settings.batch / seconds,
+            'train_s': seconds,
+            'evaluate_s': time.perf_counter() - started - seconds,
+        }
+        state.history.append(row)
+        write_epoch(state, folder, info, measured)
+        report(row)
+
+
+def train_epoch(
+    state: TrainingState,
+    task: nn.Module,
+    batches: TrainingBatches,
+    settings: Settings,
+    world: World,
+    progress: Progress,
+) -> dict[str, float]:
+    """Train one epoch; return the means of the loss's parts."""
+    optimizer, scaler = state.optimizer, state.scaler
+    mosaic = state.epoch < settings.epochs - settings.close_mosaic
+    sums: dict[str, Tensor] = {}
+    waiting = 0  # batches whose gradients have been added up
+    task.train()
+    optimizer.zero_grad()
+    title = f'epoch {state.epoch + 1}/{settings.epochs}'
+    for number, batch in enumerate(
+        _shown(batches.epoch(state.epoch, mosaic), progress, title, len(batches), world)
+    ):
+        wanted = set_rates(optimizer, settings, state.epoch, number, len(batches))
+        images, targets = on_device(batch, world.device)
+        with _autocast(settings.precision, world.device):
+            parts = task(images, targets)
+        # Gradients are averaged over processes, but each loss stands for its own pictures.
+        scaler.scale(parts['loss'] * world.size).backward()
+        waiting += 1
+        # No gradient is carried into the next epoch: the state between two has none to save.
+        if waiting >= wanted or number == len(batches) - 1:
+            scaler.unscale_(optimizer)
+            clip_gradients(optimizer, settings.clip_norm)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+            state.average.update(state.task.model)
+            waiting = 0
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0) + value.detach()
+    means = {name: float(value) / len(batches) for name, value in sums.items()}
+    if not all(torch.isfinite(torch.tensor(list(means.values())))):
+        raise UserError(
+            f'the loss is no number any more in epoch {state.epoch + 1}; start again with a '
+            'lower lr (what was saved after the epoch before is still whole).'
+        )
+    return means
+
+
+def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return images as float 0..1 and targets on the device; channels stay last in memory."""
+    images = batch.images.to(device, non_blocking=True).float().div_(255)
+    return images, batch.targets.to(device, non_blocking=True)
+
+
+def write_epoch(
+    state: TrainingState, folder: Path, info: dict[str, Any], measured: dict[str, Any]
+) -> None:
+    """Write everything that an epoch leaves behind; the state to resume from comes last.
+
+    A kill before that repeats the epoch, and all files of it are written again.
+    """
+    weights = state.average.module.state_dict()
+    metrics = {k: measured.get(k) for k in ('map50_95', 'map50', 'per_class', 'images')}
+    info = {**info, 'epoch': state.epoch - 1, 'metrics': metrics if measured else None}
+    best = state.best_epoch
+    if best is None or best == state.epoch - 1:
+        write_weights(folder / BEST, weights, info)
+    write_weights(folder / LAST, weights, info)
+    write_table(folder / RESULTS, state.history)
+    write_curves(folder / CURVES, state.history)
+    write_tensors(folder / RESUME, state.tensors(), {**state.numbers(), 'run': info['run']})
+
+
+def resume(state: TrainingState, folder: Path, info: dict[str, Any]) -> bool:
+    """Restore the state of an interrupted run; return whether there was one.
+
+    Raises:
+        UserError: it was started with other settings or other data.
+    """
+    if not (folder / RESUME).is_file():
+        return False
+    tensors, numbers = read_tensors(folder / RESUME)
+    for name, value in info['run'].items():
+        if numbers['run'].get(name) != value:
+            raise UserError(
+                f"the run in {folder} was started with another '{name}'; "
+                'give another --out to start a new one.'
+            )
+    state.restore(tensors, numbers)
+    return True
+
+
+def _is_over(state: TrainingState, settings: Settings) -> bool:
+    """Whether AP has not grown for as many epochs as the settings wait."""
+    best = state.best_epoch
+    return best is not None and state.epoch - 1 - best >= settings.patience
+
+
+def _autocast(precision: str, device: torch.device) -> torch.autocast:
+    dtype = AUTOCAST[precision]
+    return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+def _shown(
+    batches: Iterator[Batch], progress: Progress, title: str, count: int, world: World
+) -> Iterable[Batch]:
+    return progress(batches, title, count) if world.first else batches

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network is fed, and what it answers, as pictures for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kd_yolo_ros.detections import Detections
+from kd_yolo_ros.drawing import class_colour, draw
+from kd_yolo_ros.frames.pictures import read_picture
+from kd_yolo_ros.metrics.report import write_whole
+from kd_yolo_ros.predictor import Predictor
+
+from ..data.dataset import DataSet
+from ..data.loader import Batch
+
+MOST = 16  # pictures of a sheet
+SHOWN_SCORE = 0.25  # what the nodes publish by default
+TILE = (480, 270)  # width and height of a prediction
+
+
+def write_batch(path: Path, batch: Batch) -> None:
+    """Write a training batch with its boxes: what the network really sees."""
+    images = batch.images[:MOST].permute(0, 2, 3, 1).numpy()
+    tiles = []
+    for number, image in enumerate(images):
+        canvas = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        height, width = canvas.shape[:2]
+        targets = batch.targets[batch.targets[:, 0] == number].numpy()
+        for _, class_id, x, y, w, h in targets:
+            corners = np.array((x - w / 2, y - h / 2, x + w / 2, y + h / 2))
+            pixels = corners * np.array((width, height, width, height))
+            x1, y1, x2, y2 = pixels.round().astype(int)
+            cv2.rectangle(canvas, (x1, y1), (x2, y2), class_colour(int(class_id)), 1)
+        tiles.append(canvas)
+    _write(path, tiles)
+
+
+def write_predictions(path: Path, predictor: Predictor, data: DataSet) -> None:
+    """Write some pictures twice: with their labels, and with what the network finds."""
+    step = max(1, len(data.pictures) // (MOST // 2))
+    tiles = []
+    for picture in data.pictures[::step][: MOST // 2]:
+        image = read_picture(picture.file)
+        height, width = image.shape[:2]
+        keep = ~picture.crowd
+        truth = Detections(
+            (picture.boxes * np.array((width, height, width, height)))[keep].astype(np.float32),
+            np.ones(keep.sum(), np.float32),
+            picture.class_ids[keep],
+        )
+        found = predictor.predict(image)
+        found = found.select(found.scores >= SHOWN_SCORE)
+        for what in (truth, found):
+            tiles.append(cv2.resize(draw(image, what, data.names), TILE))
+    _write(path, tiles, columns=4)
+
+
+def _write(path: Path, tiles: Sequence[np.ndarray], columns: int = 4) -> None:
+    columns = min(columns, len(tiles))
+    blank = [np.full_like(tiles[0], 114)] * (-len(tiles) % columns)
+    rows = [*tiles, *blank]
+    sheet = np.concatenate(
+        [np.concatenate(rows[i : i + columns], 1) for i in range(0, len(rows), columns)]
+    )
+    _, data = cv2.imencode(path.suffix, sheet)
+    write_whole(path, data.tobytes())

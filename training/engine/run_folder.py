@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of a training run: its settings, weights, figures and pictures.
+
+`settings.yaml` repeats the run with `kd-yolo train --config`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.metrics.report import write_whole
+
+SETTINGS = 'settings.yaml'
+RESULTS = 'results.csv'
+CURVES = 'curves.png'
+PROBLEMS = 'problems.csv'
+BEST = 'weights/best.safetensors'
+LAST = 'weights/last.safetensors'
+RESUME = 'weights/resume.safetensors'
+
+
+def write_settings(folder: Path, options: Mapping[str, Any]) -> None:
+    """Write the options that give this run, by their names on the command line."""
+    text = yaml.safe_dump(dict(options), sort_keys=False, allow_unicode=True)
+    write_whole(folder / SETTINGS, text.encode())
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Read what `write_settings` wrote; UserError where there is no run."""
+    file = folder / SETTINGS
+    try:
+        content = yaml.safe_load(file.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise UserError(f'{folder} is no training run: it has no {SETTINGS}.') from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f'{file} cannot be read ({str(error).splitlines()[0]}).') from None
+    if not isinstance(content, dict):
+        raise UserError(f'{file} holds no settings.')
+    return content
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of one form as CSV; numbers with six digits."""
+    if not rows:
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator='\n')
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()})
+    write_whole(path, text.getvalue().encode())
+
+
+def write_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Draw losses, AP and learning rate over the epochs."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.6), dpi=110, layout='constrained')
+    FigureCanvasAgg(figure)
+    panels = (
+        ('Training loss of a picture', ('box', 'objectness', 'classes')),
+        ('AP on the select split', ('map50_95', 'map50')),
+        ('Learning rate', ('lr',)),
+    )
+    titles = {'map50_95': 'AP50-95', 'map50': 'AP50'}
+    for axes, (title, keys) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        for key in keys:
+            points = [(row['epoch'], row[key]) for row in history if row.get(key) is not None]
+            if points:
+                axes.plot(*zip(*points, strict=True), '.-', label=titles.get(key, key))
+        axes.set_title(title, loc='left', fontsize=10, fontweight='bold')
+        axes.set_xlabel('epoch')
+        axes.set_ylim(bottom=0)
+        axes.spines[['top', 'right']].set_visible(False)
+        axes.grid(color='#e5e5e5')
+        if len(keys) > 1 and axes.lines:
+            axes.legend(frameon=False, fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png')
+    write_whole(path, buffer.getvalue())

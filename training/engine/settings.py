@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that decides what a training run computes, checked, in one place.
+
+The command line's options and a recipe's keys are these fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from kd_yolo_ros.errors import UserError
+
+from ..data.augmentation import Augmentation
+from ..models.detect import STRIDES
+from ..models.yolov5 import SIZES
+
+OPTIMIZERS = ('sgd', 'adamw')
+SCHEDULES = ('linear', 'cosine')
+PRECISIONS = ('fp32', 'bf16', 'fp16')
+TRANSFERS = ('all', 'trunk')
+
+
+def _setting(default: Any, help_text: str, choices: tuple[str, ...] | None = None) -> Any:
+    return field(default=default, metadata={'help': help_text, 'choices': choices})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A training run's hyper-parameters; the defaults are YOLOv5's for training from scratch."""
+
+    model: str = _setting('s', 'Size of the network.', tuple(SIZES))
+    epochs: int = _setting(100, 'Passes over the data.')
+    imgsz: int = _setting(640, 'Side of the square input in pixels, a multiple of 32.')
+    batch: int = _setting(16, 'Pictures of a step, over all processes.')
+    seed: int = _setting(0, 'Of weights, order and augmentation.')
+    transfer: str = _setting(
+        'all', 'What is taken from --weights: all that fits, or all but the head.', TRANSFERS
+    )
+    freeze: int = _setting(0, 'The first layers, this many, stay as they are; 10: the backbone.')
+
+    optimizer: str = _setting('sgd', 'SGD is with Nesterov momentum.', OPTIMIZERS)
+    lr: float = _setting(0.01, 'Learning rate after warm-up; AdamW wants about 0.001.')
+    final_lr: float = _setting(0.01, 'Share of it that is left at the end.')
+    schedule: str = _setting('linear', 'How it falls.', SCHEDULES)
+    momentum: float = _setting(0.937, "SGD's momentum, AdamW's first beta.")
+    weight_decay: float = _setting(5e-4, 'Of convolution weights, for the nominal batch.')
+    warmup_epochs: float = _setting(3.0, 'Epochs, and at least 100 steps, of warm-up.')
+    warmup_momentum: float = _setting(0.8, 'Momentum at its beginning.')
+    warmup_bias_lr: float = _setting(0.1, 'Learning rate of biases at its beginning (SGD).')
+    nominal_batch: int = _setting(64, 'Gradients of smaller batches are added up to this.')
+    clip_norm: float = _setting(10.0, "Upper limit of the gradients' norm; 0: none.")
+    ema_decay: float = _setting(0.9999, "Of the weights' moving average.")
+    ema_warmup: float = _setting(2000.0, 'Steps over which the average grows to that memory.')
+
+    box: float = _setting(0.05, 'Gain of the box loss.')
+    objectness: float = _setting(1.0, 'Gain of the objectness loss.')
+    classes: float = _setting(0.5, 'Gain of the class loss.')
+    label_smoothing: float = _setting(0.0, 'Classes are pushed to 1 - s/2 and s/2.')
+    class_balance: float | None = _setting(
+        None, 'Weigh classes by their effective number of samples, beta 0.99 to 0.9999.'
+    )
+    anchor_ratio: float = _setting(4.0, 'Largest ratio of sides between a box and its anchor.')
+    autoanchor: bool = _setting(True, 'Compute new anchors where the given ones fit badly.')
+
+    close_mosaic: int = _setting(10, 'The last epochs, this many, go without mosaics.')
+    patience: int = _setting(100, 'Epochs without a better AP after which training stops.')
+    precision: str = _setting('fp32', 'bf16 and fp16 are mixed precision.', PRECISIONS)
+    deterministic: bool = _setting(False, 'Bit-for-bit repeatable on CUDA too, and slower.')
+    outlines: bool = _setting(False, 'Take boxes of transformed objects from their polygons.')
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        for name, value in (*vars(self).items(), *vars(self.augmentation).items()):
+            known = _choices(name)
+            if known and value not in known:
+                raise UserError(f'{name} is {value!r}; it has to be one of {", ".join(known)}.')
+        for holds, sentence in (
+            (self.epochs >= 1, 'epochs has to be at least 1.'),
+            (self.batch >= 1, 'batch has to be at least 1.'),
+            (
+                self.imgsz >= STRIDES[-1] and self.imgsz % STRIDES[-1] == 0,
+                f'imgsz is {self.imgsz}; it has to be a multiple of {STRIDES[-1]}.',
+            ),
+            (self.lr > 0, 'lr has to be above 0.'),
+            (0 <= self.final_lr <= 1, 'final_lr is a share of lr, 0 to 1.'),
+            (0 <= self.freeze <= 24, 'freeze counts layers: 0 to 24, the last being the head.'),
+            (0 <= self.label_smoothing < 1, 'label_smoothing has to be in 0 to 1.'),
+            (
+                self.class_balance is None or 0 <= self.class_balance < 1,
+                'class_balance is a beta, at least 0 and below 1.',
+            ),
+            (self.anchor_ratio > 1, 'anchor_ratio has to be above 1.'),
+            (0 < self.ema_decay < 1, 'ema_decay has to be between 0 and 1.'),
+            (self.patience >= 1, 'patience has to be at least 1 epoch.'),
+        ):
+            if not holds:
+                raise UserError(sentence)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all settings by name, augmentation among them, as a recipe has them."""
+        own = dataclasses.asdict(self)
+        return {**own, **own.pop('augmentation')}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Settings:
+        """Make settings of `to_dict`'s form; what is not named has its default.
+
+        Raises:
+            UserError: an unknown name or an impossible value.
+        """
+        known = {f.name for f in setting_fields()}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise UserError(f"there is no setting '{unknown[0]}'.")
+        of_augmentation = {f.name for f in dataclasses.fields(Augmentation)}
+        augmentation = {k: v for k, v in values.items() if k in of_augmentation}
+        rest = {k: v for k, v in values.items() if k not in of_augmentation}
+        return cls(**rest, augmentation=Augmentation(**augmentation))
+
+
+def setting_fields() -> list[dataclasses.Field]:
+    """Return the fields of the settings and of their augmentation, in order."""
+    own = [f for f in dataclasses.fields(Settings) if f.name != 'augmentation']
+    return [*own, *dataclasses.fields(Augmentation)]
+
+
+def _choices(name: str) -> tuple[str, ...] | None:
+    return next((f.metadata.get('choices') for f in setting_fields() if f.name == name), None)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting from another network's weights: the trunk, and what still fits of the head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from .checkpoint import Checkpoint
+from .yolov5 import YOLOv5
+
+HEAD = 'model.24.'
+BOX_VALUES = 5  # x, y, w, h, objectness
+
+
+@torch.no_grad()
+def transfer(
+    model: YOLOv5, names: Sequence[str], checkpoint: Checkpoint, head: bool = True
+) -> str:
+    """Copy weights into a model of the same size; return one sentence that says what came along.
+
+    Of the head, boxes and objectness are taken where both have the same anchors, and the classes
+    that have the same names.
+
+    Args:
+        model: whose weights are replaced.
+        names: its class names.
+        checkpoint: of the same size.
+        head: False leaves the head as it is.
+    """
+    state = model.state_dict()
+    trunk = {k: v for k, v in checkpoint.state.items() if not k.startswith(HEAD)}
+    state.update(trunk)
+    model.load_state_dict(state)
+    said = f'The trunk ({len(trunk)} tensors) comes from a trained {checkpoint.size}'
+    mine = model.head.anchors_px
+    if not head or not torch.allclose(mine, checkpoint.anchors.to(mine), rtol=1e-3):
+        return f'{said}; the head is new.'
+    same = {
+        names.index(name): index for index, name in enumerate(checkpoint.names) if name in names
+    }
+    for level, conv in enumerate(model.head.m):
+        for part in ('weight', 'bias'):
+            anchors = model.head.anchors.shape[1]
+            new = getattr(conv, part).view(anchors, BOX_VALUES + len(names), -1)
+            old = checkpoint.state[f'{HEAD}m.{level}.{part}'].to(new)
+            old = old.view(anchors, BOX_VALUES + checkpoint.classes, -1)
+            new[:, :BOX_VALUES] = old[:, :BOX_VALUES]
+            for to, source in same.items():
+                new[:, BOX_VALUES + to] = old[:, BOX_VALUES + source]
+    return f'{said}, the head too, with {len(same)} of {len(names)} classes.'

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +83,7 @@ def split_and_write(
     from ..data.split import split_groups
     from .data_result import write_result
 
-    pictures, problems = with_sizes(data)
+    pictures, problems = with_sizes(data.pictures)
     by_name = {os.path.relpath(picture.file, images): picture for picture in pictures}
     rest = 1 - val
     shares = {'val': val, 'select': rest * select, 'calibrate': rest * calibrate}
@@ -108,18 +108,18 @@ def split_and_write(
     )
 
 
-def with_sizes(data: DataSet) -> tuple[list[Picture], list[Problem]]:
+def with_sizes(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Problem]]:
     """Return the pictures with their sizes, and what was wrong with those that have none."""
     from ..data.dataset import Problem
     from ..data.picture_size import picture_size
 
-    pictures, problems = [], []
-    for picture in progress(data.pictures, 'read sizes', len(data.pictures)):
+    sized, problems = [], []
+    for picture in progress(pictures, 'read sizes', len(pictures)):
         if picture.size is None:
             try:
                 picture = dataclasses.replace(picture, size=picture_size(picture.file))
             except UserError as error:
                 problems.append(Problem(picture.file, f'{error} It is left out.'))
                 continue
-        pictures.append(picture)
-    return pictures, problems
+        sized.append(picture)
+    return sized, problems

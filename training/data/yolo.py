@@ -169,6 +169,6 @@ def write_yolo_labels(file: Path, picture: Picture) -> None:
 
 def write_yolo_names(folder: Path, names: Sequence[str]) -> None:
     """Write data.yaml with the class names and where the pictures lie."""
-    content = {'path': '.', 'train': 'images', 'val': 'images', 'names': dict(enumerate(names))}
+    content = {'train': 'images', 'val': 'images', 'names': dict(enumerate(names))}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     write_whole(folder / 'data.yaml', text.encode())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """COCO's average precision of boxes, computed by pycocotools.
 
-300 detections per picture, all areas, IoU 0.50:0.95 (Lin et al., Microsoft COCO, 2014).
+300 detections per picture, IoU 0.50:0.95 (Lin et al., Microsoft COCO, 2014).
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import numpy as np
 
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.metrics import confusion, curves
 from kd_yolo_ros.metrics.class_map import ClassMap
+from kd_yolo_ros.metrics.compared import ComparedPicture, to_xywh
 from kd_yolo_ros.metrics.ground_truth import GroundTruth
 
 MAX_DETECTIONS = 300  # per picture, as YOLOv5's own validation; COCO's default is 100
+SIZES = ('small', 'medium', 'large')  # COCO's: box area below 32x32, below 96x96, above
 
 
 class CocoAP:
@@ -30,6 +33,9 @@ class CocoAP:
         truth: the labelled pictures.
         names: the model's class names.
         class_map: from `map_classes`.
+
+    Attributes:
+        pictures: what was collected so far, by picture, for figures over the same pictures.
     """
 
     def __init__(self, truth: GroundTruth, names: Sequence[str], class_map: ClassMap) -> None:
@@ -40,9 +46,7 @@ class CocoAP:
 
     def reset(self) -> None:
         """Forget all pictures."""
-        self._images: Dict[str, int] = {}
-        self._annotations: List[Dict[str, Any]] = []
-        self._rows: List[np.ndarray] = []
+        self.pictures: Dict[str, ComparedPicture] = {}
 
     def process(self, image_id: str, detections: Detections, size: Tuple[int, int]) -> None:
         """Take one picture's detections.
@@ -56,7 +60,7 @@ class CocoAP:
             UserError: the picture came before, or its annotations were made on the picture
                 turned by 90 degrees.
         """
-        if image_id in self._images:
+        if image_id in self.pictures:
             raise UserError(
                 f'{image_id} of {self.truth.description} came twice: '
                 'names (or, in bags, stamps) must be unique'
@@ -68,90 +72,172 @@ class CocoAP:
                 f'{image_id}: the picture is {width}x{height} pixels, its annotations are for '
                 f'{height}x{width}: they ignore the orientation that its EXIF data name'
             )
-        number = self._images[image_id] = len(self._images) + 1
-        self._add_truth(number, truth.boxes_on(width, height), truth.class_ids, truth.crowd)
-        boxes = detections.boxes.astype(np.float64)
-        rows = np.empty((len(detections), 7))
-        rows[:, 0] = number
-        rows[:, 1:3] = boxes[:, :2]
-        rows[:, 3:5] = boxes[:, 2:] - boxes[:, :2]
-        rows[:, 5] = detections.scores
-        rows[:, 6] = detections.class_ids + 1
-        self._rows.append(rows)
+        to_model = self.class_map.to_model
+        classes = np.array([to_model.get(int(c), -1) for c in truth.class_ids], np.int64)
+        known = classes >= 0
+        self.pictures[image_id] = ComparedPicture(
+            image_id,
+            to_xywh(truth.boxes_on(width, height))[known],
+            classes[known],
+            truth.crowd[known],
+            to_xywh(detections.boxes),
+            detections.class_ids,
+            detections.scores.astype(np.float64),
+        )
 
-    def _add_truth(
-        self, number: int, boxes: np.ndarray, class_ids: np.ndarray, crowd: np.ndarray
-    ) -> None:
-        for (x1, y1, x2, y2), class_id, ignored in zip(boxes, class_ids, crowd):
-            model_class = self.class_map.to_model.get(int(class_id))
-            if model_class is None:
-                continue
-            w, h = float(x2 - x1), float(y2 - y1)
-            self._annotations.append(
-                {
-                    'id': len(self._annotations) + 1,  # 0 means "no match" to pycocotools
-                    'image_id': number,
-                    'category_id': model_class + 1,
-                    'bbox': [float(x1), float(y1), w, h],
-                    'area': w * h,
-                    'iscrowd': int(ignored),
-                }
-            )
-
-    def evaluate(self) -> Dict[str, Any]:
+    def evaluate(self, details: bool = False) -> Dict[str, Any]:
         """Return map50_95, map50, per_class {name: map50_95, map50, instances} and images.
 
         AP is in 0..1, and None where no object was there to be found.
+
+        Args:
+            details: also compute, at several times the cost, for each class and over all:
+                mar50_95, the mean recall; by_size, AP and instances of SIZES in pixels of the
+                picture; best_f1, the score threshold with the best F1 at IoU 0.5 (over all: of
+                the mean F1). And `curves` and `confusion`, as report.schema.json has them.
         """
-        per_class = {}
-        means: List[Tuple[float, float]] = []
-        precision = self._precision()
-        instances = np.bincount(
-            [a['category_id'] - 1 for a in self._annotations if not a['iscrowd']],
-            minlength=len(self.names),
-        )
-        for class_id, name in enumerate(self.names):
-            if not instances[class_id]:
-                continue
-            of_class = precision[:, :, class_id]
-            ap = (float(of_class.mean()), float(of_class[0].mean()))
-            means.append(ap)
-            key = name if self.names.count(name) == 1 else f'{name} ({class_id})'
-            per_class[key] = {
-                'map50_95': ap[0],
-                'map50': ap[1],
-                'instances': int(instances[class_id]),
-            }
-        mean = np.mean(means, axis=0) if means else (None, None)
-        return {
-            'map50_95': None if mean[0] is None else float(mean[0]),
-            'map50': None if mean[1] is None else float(mean[1]),
+        evaluation = self._run_pycocotools(details)
+        precision = evaluation.eval['precision'][..., 0]  # IoU, recall, class, size
+        instances = _instances(evaluation)
+        present = np.flatnonzero(instances[:, 0])
+        keys = {int(c): self._key(int(c)) for c in present}
+        per_class: Dict[str, Dict[str, Any]] = {
+            key: {**_ap(precision[:, :, [c], 0]), 'instances': int(instances[c, 0])}
+            for c, key in keys.items()
+        }
+        result = {
+            **_ap(precision[:, :, present, 0]),
             'per_class': per_class,
-            'images': len(self._images),
+            'images': len(self.pictures),
+        }
+        if details:
+            recall = evaluation.eval['recall'][:, :, 0, 0]  # IoU, class
+            for c, key in keys.items():
+                per_class[key]['mar50_95'] = float(recall[:, c].mean())
+                per_class[key]['by_size'] = _by_size(precision, instances, np.array([c]))
+            result['mar50_95'] = float(recall[:, present].mean()) if len(present) else None
+            result['by_size'] = _by_size(precision, instances, present)
+            self._add_curves(result, evaluation, keys)
+            result['confusion'] = self._confusion()
+        return result
+
+    def _key(self, class_id: int) -> str:
+        name = self.names[class_id]
+        return name if self.names.count(name) == 1 else f'{name} ({class_id})'
+
+    def _add_curves(self, result: Dict[str, Any], evaluation: Any, keys: Dict[int, str]) -> None:
+        per_class = result['per_class']
+        on_grid = {}
+        for c, key in keys.items():
+            ranked = curves.ranked_hits(evaluation, c)
+            objects = per_class[key]['instances']
+            per_class[key]['best_f1'] = curves.best_f1(*ranked, objects)
+            on_grid[key] = curves.at_thresholds(*ranked, objects, curves.GRID)
+        result['best_f1'] = curves.best_mean_f1(list(on_grid.values()))
+        precision = evaluation.eval['precision'][0, :, :, 0, 0]
+        result['curves'] = {
+            'iou': 0.5,
+            'recall': evaluation.params.recThrs.round(4).tolist(),
+            'precision': {key: precision[:, c].round(4).tolist() for c, key in keys.items()},
+            'score': curves.GRID[::10].round(4).tolist(),
+            'f1': {key: curve[2, ::10].round(4).tolist() for key, curve in on_grid.items()},
         }
 
-    def _precision(self) -> np.ndarray:
-        """Return pycocotools' precision, (IoU thresholds, recall thresholds, classes)."""
+    def _confusion(self) -> Dict[str, Any]:
+        """Return the confusion matrix of the classes that occur, and background."""
+        matrix = confusion.confusion_matrix(self.pictures.values(), len(self.names))
+        occurs = np.flatnonzero(matrix.any(axis=0) | matrix.any(axis=1))
+        occurs = np.union1d(occurs, [len(self.names)])
+        return {
+            'score': confusion.SCORE,
+            'iou': confusion.IOU,
+            'classes': [self._key(int(c)) for c in occurs[:-1]],
+            'matrix': matrix[np.ix_(occurs, occurs)].tolist(),
+        }
+
+    def _run_pycocotools(self, by_size: bool) -> Any:
+        """Return a COCOeval that has accumulated, over all sizes and, if wished, each."""
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
 
-        rows = np.concatenate(self._rows) if self._rows else np.zeros((0, 7))
-        categories = [{'id': n + 1, 'name': name} for n, name in enumerate(self.names)]
-        if not self._annotations or not len(rows):  # pycocotools cannot load nothing
-            return np.zeros((10, 101, len(self.names)))
+        annotations: List[Dict[str, Any]] = []
+        rows = [np.zeros((0, 7))]
+        for number, picture in enumerate(self.pictures.values(), 1):
+            annotations += _annotations(number, picture, len(annotations))
+            count = len(picture.scores)
+            columns = [np.full(count, number), *picture.boxes.T, picture.scores]
+            rows.append(np.stack([*columns, picture.classes + 1], axis=1))
+        found = np.concatenate(rows)
+        content = {
+            'info': {},
+            'images': [{'id': n + 1} for n in range(len(self.pictures))],
+            'annotations': annotations,
+            'categories': [{'id': n + 1, 'name': name} for n, name in enumerate(self.names)],
+        }
         with contextlib.redirect_stdout(io.StringIO()):  # it prints progress
-            truth = COCO()
-            truth.dataset = {
-                'info': {},
-                'images': [{'id': number} for number in self._images.values()],
-                'annotations': self._annotations,
-                'categories': categories,
-            }
-            truth.createIndex()
-            evaluation = COCOeval(truth, truth.loadRes(rows), 'bbox')
-            evaluation.params.maxDets = [MAX_DETECTIONS]
-            evaluation.params.areaRng = evaluation.params.areaRng[:1]
-            evaluation.params.areaRngLbl = evaluation.params.areaRngLbl[:1]
+            truth = _index(COCO(), content)
+            if len(found):
+                results = truth.loadRes(found)
+            else:  # which it cannot load
+                results = _index(COCO(), {**content, 'annotations': []})
+            evaluation = COCOeval(truth, results, 'bbox')
+            params = evaluation.params
+            params.maxDets = [MAX_DETECTIONS]
+            if not by_size:
+                params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
             evaluation.evaluate()
             evaluation.accumulate()
-        return evaluation.eval['precision'][:, :, :, 0, 0]
+        return evaluation
+
+
+def _index(coco: Any, content: Dict[str, Any]) -> Any:
+    """Fill pycocotools' COCO, which else only reads files."""
+    coco.dataset = content
+    coco.createIndex()
+    return coco
+
+
+def _annotations(number: int, picture: ComparedPicture, before: int) -> List[Dict[str, Any]]:
+    """Return a picture's objects as COCO has them; ids from 1, 0 is "no match" to pycocotools."""
+    return [
+        {
+            'id': before + index,
+            'image_id': number,
+            'category_id': int(class_id) + 1,
+            'bbox': box.tolist(),
+            'area': float(box[2] * box[3]),
+            'iscrowd': int(crowd),
+        }
+        for index, (box, class_id, crowd) in enumerate(
+            zip(picture.truth_boxes, picture.truth_classes, picture.crowd), 1
+        )
+    ]
+
+
+def _instances(evaluation: Any) -> np.ndarray:
+    """Return the number of objects, (classes, sizes), as pycocotools counted them."""
+    params = evaluation.params
+    counts = np.zeros((len(params.catIds), len(params.areaRng)), np.int64)
+    for number, entry in enumerate(evaluation.evalImgs):
+        if entry is not None:
+            index = np.unravel_index(number // len(params.imgIds), counts.shape)
+            counts[index] += int((np.asarray(entry['gtIgnore']) == 0).sum())
+    return counts
+
+
+def _ap(precision: np.ndarray) -> Dict[str, Any]:
+    """Return the means over (IoU, recall, class); None without classes."""
+    if not precision.shape[2]:
+        return {'map50_95': None, 'map50': None}
+    return {'map50_95': float(precision.mean()), 'map50': float(precision[0].mean())}
+
+
+def _by_size(precision: np.ndarray, instances: np.ndarray, classes: np.ndarray) -> Dict[str, Any]:
+    answer = {}
+    for index, size in enumerate(SIZES, 1):  # the first is all sizes
+        present = classes[instances[classes, index] > 0]
+        answer[size] = {
+            **_ap(precision[:, :, present, index]),
+            'instances': int(instances[classes, index].sum()),
+        }
+    return answer

@@ -38,6 +38,7 @@ def evaluate(
     truth: GroundTruth,
     class_map: ClassMapFile = None,
     progress: Optional[Callable[[], Any]] = None,
+    details: bool = False,
 ) -> Dict[str, Any]:
     """Return AP and stage times of a predictor on labelled pictures.
 
@@ -47,6 +48,7 @@ def evaluate(
         truth: what is in them.
         class_map: see `map_classes`.
         progress: called once per frame.
+        details: see `CocoAP.evaluate`.
 
     Returns:
         CocoAP's answer, and stages_ms, missing_classes and unlabelled (number of frames).
@@ -68,7 +70,7 @@ def evaluate(
             times.add(predictor.stages_ms)
         if progress is not None:
             progress()
-    result = ap.evaluate()
+    result = ap.evaluate(details)
     if not result['images']:
         raise UserError(
             f'none of the {unlabelled} pictures has ground truth in {truth.description}: '

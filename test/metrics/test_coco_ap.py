@@ -226,3 +226,105 @@ def test_real_labels_found_perfectly(data_dir):
     result = ap.evaluate()
     assert result['images'] == 128 and result['map50_95'] == pytest.approx(1)
     assert len(result['per_class']) == len(truth.class_ids)
+
+
+def detailed(truth, found, names=NAMES, size=(400, 300)):
+    ap = CocoAP(truth, names, map_classes(names, truth))
+    for name, rows in found.items():
+        ap.process(name, detections_of(rows), size)
+    return ap.evaluate(details=True)
+
+
+def test_details_leave_the_rest_as_it_is():
+    pictures, found = random_scene(3)
+    truth = truth_of(pictures)
+    plain, rich = measure(truth, found), detailed(truth, found, size=SIZE)
+    assert {key: rich[key] for key in plain if key != 'per_class'} == {
+        key: value for key, value in plain.items() if key != 'per_class'
+    }
+    for name, values in plain['per_class'].items():
+        assert {key: rich['per_class'][name][key] for key in values} == values
+
+
+def test_sizes():
+    """Found are a car of 20x20, one of 50x50 and one of 200x200; not, one more of 20x20."""
+    small, medium, large = [0, 0, 20, 20], [50, 0, 100, 50], [150, 50, 350, 250]
+    lost = [0, 100, 20, 120]
+    objects = [(0, box, False) for box in (small, medium, large, lost)]
+    objects.append((1, large, False))
+    rows = [(0, box, 0.9) for box in (small, medium, large)]
+    result = detailed(truth_of({'a.jpg': objects}), {'a.jpg': rows})
+    car, bus = result['per_class']['car'], result['per_class']['bus']
+    # Of two objects one is found: precision 1 at the recalls 0, 0.01 … 0.50, of 101.
+    half = pytest.approx(51 / 101)
+    assert car['by_size'] == {
+        'small': {'map50_95': half, 'map50': half, 'instances': 2},
+        'medium': {'map50_95': pytest.approx(1), 'map50': pytest.approx(1), 'instances': 1},
+        'large': {'map50_95': pytest.approx(1), 'map50': pytest.approx(1), 'instances': 1},
+    }
+    nothing = {'map50_95': None, 'map50': None, 'instances': 0}
+    missed = {'map50_95': 0.0, 'map50': 0.0, 'instances': 1}
+    assert bus['by_size'] == {'small': nothing, 'medium': nothing, 'large': missed}
+    assert result['by_size']['small'] == car['by_size']['small']
+    assert result['by_size']['large']['map50_95'] == pytest.approx(0.5)
+    assert result['by_size']['large']['instances'] == 2
+    assert car['mar50_95'] == pytest.approx(3 / 4) and bus['mar50_95'] == 0
+    assert result['mar50_95'] == pytest.approx(3 / 8)
+
+
+def test_curves_and_the_best_threshold():
+    """In order of the score: hit, nothing, hit; of 4 cars."""
+    boxes = [[x, 0, x + 40, 40] for x in (0, 60, 120, 180)]
+    truth = truth_of({'a.jpg': [(0, box, False) for box in boxes]})
+    rows = [(0, boxes[0], 0.875), (0, [0, 100, 40, 140], 0.75), (0, boxes[1], 0.5)]
+    result = detailed(truth, {'a.jpg': rows})
+    curves = result['curves']
+    precision = np.array(curves['precision']['car'])
+    assert len(curves['recall']) == 101 and curves['recall'][-1] == 1
+    np.testing.assert_allclose(precision[:26], 1)
+    np.testing.assert_allclose(precision[26:51], 2 / 3, atol=1e-4)
+    np.testing.assert_allclose(precision[51:], 0)
+    assert result['map50'] == pytest.approx(precision.mean(), abs=1e-4)
+    assert result['per_class']['car']['best_f1'] == {
+        'score': 0.5,
+        'f1': pytest.approx(4 / 7),
+        'precision': pytest.approx(2 / 3),
+        'recall': 0.5,
+    }
+    assert result['best_f1']['score'] == pytest.approx(0.5)
+    f1 = dict(zip(curves['score'], curves['f1']['car'], strict=True))
+    assert f1[0.0] == f1[0.5] == pytest.approx(4 / 7, abs=1e-4)
+    assert f1[0.51] == f1[0.75] == pytest.approx(2 / 6, abs=1e-4)
+    assert f1[0.76] == pytest.approx(2 / 5, abs=1e-4) and f1[0.9] == 0
+
+
+def test_the_confusion_matrix_names_what_occurs():
+    box, far = [10.0, 10.0, 60.0, 60.0], [200.0, 10.0, 260.0, 60.0]
+    truth = truth_of({'a.jpg': [(0, box, False)], 'b.jpg': []})
+    found = {'a.jpg': [(2, box, 0.9), (1, far, 0.2)], 'b.jpg': [(2, far, 0.5)]}
+    assert detailed(truth, found)['confusion'] == {
+        'score': 0.25,
+        'iou': 0.5,
+        'classes': ['car', 'tram'],
+        'matrix': [[0, 1, 0], [0, 0, 0], [0, 1, 0]],
+    }
+
+
+@pytest.mark.parametrize('box', [[], [[0, 0, 10, 10]]])
+def test_details_of_nothing(box):
+    """No object at all, and no detection of the only one."""
+    truth = truth_of({'a.jpg': [(0, one, False) for one in box]})
+    result = detailed(truth, {'a.jpg': []})
+    assert result['best_f1'] is None and result['mar50_95'] == (0 if box else None)
+    assert set(result['per_class']) == ({'car'} if box else set())
+    assert result['by_size']['small']['map50'] == (0 if box else None)
+
+
+def test_what_was_collected_can_be_looked_at():
+    truth = truth_of({'a.jpg': [(0, [10, 10, 30, 40], False)]}, size=(400, 200))
+    ap = CocoAP(truth, NAMES, map_classes(NAMES, truth))
+    ap.process('a.jpg', detections_of([(1, [5, 5, 15, 15], 0.5)]), SIZE)
+    (picture,) = ap.pictures.values()
+    assert picture.name == 'a.jpg' and picture.truth_boxes.tolist() == [[5, 5, 10, 15]]
+    assert picture.boxes.tolist() == [[5, 5, 10, 10]] and picture.classes.tolist() == [1]
+    assert picture.scores.tolist() == [0.5] and picture.truth_classes.tolist() == [0]

@@ -51,7 +51,7 @@ def coco_images(file: Path) -> Path:
     if described.is_file():
         try:
             content = yaml.safe_load(described.read_text(encoding='utf-8'))
-            return file.parent / str(content['images'])
+            return file.parent / content['images']
         except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError) as error:
             raise UserError(f'{described} names no folder of pictures: {error}') from error
     beside = file.parent / 'images'

@@ -49,6 +49,26 @@ def test_a_coco_json_with_pictures_elsewhere(tmp_path):
         open_dataset(coco)
 
 
+def test_a_split_of_a_prepared_data_set(tmp_path):
+    folder = write_dataset(tmp_path / 'data')
+    (tmp_path / 'prepared').mkdir()
+    coco = write_coco(tmp_path / 'prepared' / 'val.json')
+    described = tmp_path / 'prepared' / 'dataset.yaml'
+    for images in (folder / 'images', '../data/images'):
+        described.write_text(f'images: {images}\n')
+        source, truth = open_dataset(coco)
+        # Only the split's own picture, though the folder holds four.
+        assert [frame.name for frame in source] == ['0.png'] == list(truth.pictures)
+    assert found(*open_dataset(coco, folder / 'images')) == ['0.png']
+    (folder / 'images' / '0.png').unlink()
+    with pytest.raises(UserError, match='none of the 1 pictures'):
+        open_dataset(coco)
+    for text in ('images:', '[', 'names: [a]', '3'):
+        described.write_text(text)
+        with pytest.raises(UserError, match='dataset.yaml names no folder of pictures'):
+            open_dataset(coco)
+
+
 def test_pictures_belong_to_a_json_only(tmp_path):
     folder = write_dataset(tmp_path / 'data')
     with pytest.raises(UserError, match='--images is for a COCO json'):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from kd_yolo_ros.errors import UserError
@@ -19,6 +20,8 @@ def picture_size(file: Path) -> tuple[int, int]:
     """
     from PIL import Image
 
+    # What it says of odd headers is either harmless or an error below.
+    warnings.filterwarnings('ignore', module=r'PIL\.')
     try:
         with Image.open(file) as image:
             width, height = image.size

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from kd_yolo_ros.metrics.plots import MAX_CLASSES
-
 from .dataset import Picture
 
 _COLOURS = {'fit': '#08519c', 'calibrate': '#bdbdbd', 'select': '#6baed6', 'val': '#238b45'}
 _OTHER = '#756bb1'
 _GREY = '#555555'
+MAX_CLASSES = 30  # bars that stay readable
 
 Counts = dict[str, dict[str, Any]]
 

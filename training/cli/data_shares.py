@@ -76,18 +76,28 @@ def split_and_write(
 ) -> None:
     """Split a data set by the shares and write it as a prepared one.
 
+    Where all its pictures lie in train/, val/ and test/, val stays val, test is left out, and
+    train is split.
+
     Raises:
         UserError: the shares or the expression are wrong, or there is nothing to write.
     """
     from ..data.split import group_by as group
-    from ..data.split import split_groups
+    from ..data.split import official_split, split_groups
     from .data_result import write_result
 
     pictures, problems = with_sizes(data.pictures)
     by_name = {os.path.relpath(picture.file, images): picture for picture in pictures}
+    official = official_split(by_name)
+    if official:
+        if val:
+            raise UserError(f'{images} has a val/ of its own; leave --val away.')
+        by_name = official['train']
     rest = 1 - val
     shares = {'val': val, 'select': rest * select, 'calibrate': rest * calibrate}
     splits = split_groups(group(by_name, group_by), shares)
+    if official:
+        splits['val'] = list(official['val'].values())
     source = {
         'verb': verb,
         'data': name,
@@ -95,6 +105,7 @@ def split_and_write(
         'select': select,
         'calibrate': calibrate,
         'group_by': group_by,
+        'official_val': official is not None,
     }
     order = ('fit', 'calibrate', 'select', 'val')
     write_result(

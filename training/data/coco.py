@@ -207,7 +207,8 @@ def write_coco(
 def polygon_area(points: np.ndarray) -> float:
     """Return the area that a (K, 2) outline encloses."""
     x, y = points[:, 0].astype(np.float64), points[:, 1].astype(np.float64)
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+    closing = x[-1] * y[0] - x[0] * y[-1]
+    return float(abs(x[:-1] @ y[1:] - x[1:] @ y[:-1] + closing) / 2)
 
 
 def _relative(picture: Path, root: Path) -> str:

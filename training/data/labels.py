@@ -6,6 +6,7 @@ A row that cannot be used is left out and reported; it never takes the others al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def to_picture(
 def _wrong(label: Label, classes: int) -> str:
     """Return why a label cannot be used, '' where it can."""
     x1, y1, x2, y2 = label.box
-    if not np.isfinite(label.box).all():
+    if not all(map(math.isfinite, label.box)):
         return 'a coordinate is no finite number; left out'
     if not 0 <= label.class_id < classes:
         return f'class {label.class_id} is none of the {classes} classes; left out'

@@ -88,5 +88,21 @@ def group_by(names: Mapping[str, Item], pattern: str | None) -> dict[str, list[I
     return groups
 
 
+def official_split(names: Mapping[str, Item]) -> dict[str, dict[str, Item]] | None:
+    """Return the items of train, val and test where their folders say so, else None.
+
+    Args:
+        names: items by name, as `train/a.jpg`; `valid` is `val`.
+    """
+    parts: dict[str, dict[str, Item]] = {'train': {}, 'val': {}, 'test': {}}
+    for name, item in names.items():
+        folder = name.split('/')[0] if '/' in name else ''
+        part = 'val' if folder == 'valid' else folder
+        if part not in parts:
+            return None
+        parts[part][name] = item
+    return parts if parts['train'] and parts['val'] else None
+
+
 def _hash(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()

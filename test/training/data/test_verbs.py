@@ -72,6 +72,26 @@ def test_everything_into_val(copies, tmp_path):
     assert {s: len(names) for s, names in pictures_of(tmp_path / 'out').items()} == {'val': 40}
 
 
+def test_an_official_val_stays_val(tmp_path):
+    folder = write_yolo(tmp_path / 'set', ['0 0.5 0.5 0.5 0.5\n'] * 14, ['car'])
+    for number in range(14):
+        part = 'train' if number < 10 else 'valid' if number < 13 else 'test'
+        for place, suffix in (('images', 'png'), ('labels', 'txt')):
+            target = folder / place / part / f'{number}.{suffix}'
+            target.parent.mkdir(exist_ok=True)
+            (folder / place / f'{number}.{suffix}').rename(target)
+    run('yolo', folder, '--select', 0.2, '--calibrate', 0, '--out', tmp_path / 'out')
+    splits = pictures_of(tmp_path / 'out')
+    assert splits['val'] == ['10.png', '11.png', '12.png']
+    assert (len(splits['fit']), len(splits['select'])) == (8, 2)
+    with pytest.raises(UserError, match='has a val/ of its own'):
+        run('yolo', folder, '--val', 0.2, '--out', tmp_path / 'out')
+    (folder / 'images' / 'train').rename(folder / 'images' / 'city')
+    (folder / 'labels' / 'train').rename(folder / 'labels' / 'city')
+    run('yolo', folder, '--select', 0, '--calibrate', 0, '--out', tmp_path / 'out')
+    assert {s: len(names) for s, names in pictures_of(tmp_path / 'out').items()} == {'fit': 14}
+
+
 def test_problems_are_told_and_the_rest_is_written(copies, tmp_path):
     first = sorted((copies / 'images').iterdir())[0]
     first.write_bytes(b'no picture')

@@ -55,6 +55,7 @@ setup(
             'onnxscript',
             'onnxslim',
             'openvino',
+            'pillow',
             'safetensors',
             'scipy',
             'torch>=2.4',
@@ -70,11 +71,15 @@ setup(
         ],
         f'{NAME}.verbs': [
             *(f'{verb} = {NAME}.cli.{verb}:{verb}' for verb in VERBS),
+            'bench-training = kd_yolo_training.cli.bench_training:bench_training',
+            'compare-training = kd_yolo_training.cli.compare_training:compare_training',
             'data = kd_yolo_training.cli.data:data',
+            'export = kd_yolo_training.cli.export:export',
             'import = kd_yolo_training.cli.import_model:import_model',
             'quantize = kd_yolo_training.cli.quantize:quantize',
             'train = kd_yolo_training.cli.train:train',
         ],
+        f'{NAME}.models': ['checkpoint = kd_yolo_training.engine.predict:checkpoint_predictor'],
         f'{NAME}.backends': [
             f'onnxruntime = {NAME}.backends.onnxruntime:OnnxRuntimeBackend',
             f'openvino = {NAME}.backends.openvino:OpenVinoBackend',

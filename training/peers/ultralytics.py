@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from kd_yolo_ros.metrics.report import write_json
 from ..data.dataset import DataSet
 
 HEAD = 'model.24.'
-RESULT = 'result.json'
+SPEC = 'spec.json'
+RESULT = 'result.json'  # written last
 MODEL = 'model.onnx'
 LOG = 'train.log'
 
@@ -94,7 +95,7 @@ def train_peer(
         settings: its own options by its own names; the rest stay at its defaults.
 
     Raises:
-        UserError: the package is missing, the trunk does not fit, or its run failed.
+        UserError: the folder holds another run, the trunk does not fit, or its run failed.
     """
     spec = {
         'size': size,
@@ -105,6 +106,7 @@ def train_peer(
         'seed': seed,
         'max_steps': max_steps,
         'settings': settings,
+        'trunk': trunk and _hash_of(trunk),
         'names': list(fit.names),
         'pictures': [
             {
@@ -115,43 +117,39 @@ def train_peer(
             for picture in fit.pictures
         ],
     }
-    wanted = _digest(spec, trunk)
-    done = _finished(folder, wanted)
+    done = _finished(folder, spec)
     if done is None:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / 'spec.json', spec)
+        write_json(folder / SPEC, spec)
         if trunk is not None:
             save_file({k: v.contiguous() for k, v in trunk.items()}, folder / 'trunk.safetensors')
-        (folder / RESULT).unlink(missing_ok=True)
         _run(folder, spec['threads'], on_step)
-        result = json.loads((folder / 'run.json').read_text(encoding='utf-8'))
-        write_json(folder / RESULT, {**result, 'digest': wanted})
-        done = _finished(folder, wanted)
+        done = _finished(folder, spec)
         assert done is not None
     return done
 
 
-def as_dict(run: PeerRun) -> dict[str, Any]:
-    """Return a run for a report, without the path of its model."""
-    return {name: value for name, value in asdict(run).items() if name != 'model'}
-
-
-def _digest(spec: Mapping[str, Any], trunk: Mapping[str, Tensor] | None) -> str:
-    """Return what tells this run from any other."""
-    digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode())
-    for name, tensor in sorted((trunk or {}).items()):
+def _hash_of(trunk: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(trunk.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def _finished(folder: Path, wanted: str) -> PeerRun | None:
+def _finished(folder: Path, spec: Mapping[str, Any]) -> PeerRun | None:
+    """Return the finished run of the folder; None where it is not finished.
+
+    Raises:
+        UserError: there is one of other arguments.
+    """
     try:
+        before = json.loads((folder / SPEC).read_text(encoding='utf-8'))
         result = json.loads((folder / RESULT).read_text(encoding='utf-8'))
     except (OSError, ValueError):
         return None
-    if result.pop('digest', None) != wanted or not (folder / MODEL).is_file():
-        return None
+    if before != json.loads(json.dumps(spec)):
+        raise UserError(f'{folder} holds a run with other options or data; name another folder.')
     sequences = {k: tuple(v) if isinstance(v, list) else v for k, v in result.items()}
     return PeerRun(model=folder / MODEL, **sequences)
 

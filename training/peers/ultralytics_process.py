@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process in which ultralytics' trainer runs; `ultralytics.py` beside this starts it.
 
-Reads spec.json of the folder it is given; leaves model.onnx and, last, run.json there.
+Reads spec.json of the folder it is given; leaves model.onnx and, last, result.json there.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def main() -> None:
         trainer.train()
     export(trainer.ema.ema, folder / 'model.onnx', spec['names'], spec['imgsz'])
     write_json(
-        folder / 'run.json',
+        folder / 'result.json',
         {
             'images_per_s': [
                 n / s for n, s in zip(trainer.step_pictures, trainer.step_s, strict=True)

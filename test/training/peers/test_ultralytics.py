@@ -128,7 +128,7 @@ def test_a_finished_run_is_not_repeated(
     again = ultralytics.train_peer('n', bright_boxes, folder, **arguments(trunk))
     assert again == run
     other = {**arguments(trunk), 'seed': 1}
-    with pytest.raises(AssertionError, match='again'):
+    with pytest.raises(UserError, match='other options'):
         ultralytics.train_peer('n', bright_boxes, folder, **other)
 
 

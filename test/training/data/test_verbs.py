@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -251,6 +252,13 @@ def test_size_of_a_turned_picture(tmp_path):
     image.save(tmp_path / 'a.jpg', exif=exif)
     assert picture_size(tmp_path / 'a.jpg') == (HEIGHT, WIDTH)
     assert cv2.imread(str(tmp_path / 'a.jpg')).shape[:2] == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize('verb', sorted(data_module.VERBS))
+def test_help_of_each_verb(verb):
+    output = run(verb, '--help')
+    unavailable = find_spec(f'kd_yolo_training.cli.{data_module.VERBS[verb]}') is None
+    assert unavailable or ('--config' in output and '--json' in output)
 
 
 def test_a_verb_that_cannot_be_imported_leaves_the_others(monkeypatch):

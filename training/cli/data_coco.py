@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from kd_yolo_ros.cli.common import EXISTING, common_options
+from kd_yolo_ros.errors import UserError
 
 from .data_shares import share_options
 
@@ -32,8 +33,11 @@ def coco(
     from kd_yolo_ros.metrics.dataset import coco_images
 
     from ..data.coco import read_coco
+    from ..data.prepared import SPLITS
     from .data_shares import split_and_write
 
+    if file.resolve().parent == out.resolve() and file.stem in SPLITS:
+        raise UserError(f'{file} would be overwritten; name another folder.')
     images = images or coco_images(file)
     split_and_write(
         read_coco(file, images), images, out, 'coco', file.name,

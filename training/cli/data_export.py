@@ -10,7 +10,7 @@ import click
 from kd_yolo_ros.cli.common import EXISTING, common_options, progress
 from kd_yolo_ros.errors import UserError
 
-from .data_shares import with_sizes
+from .data_shares import refuse_itself, with_sizes
 
 
 @click.command()
@@ -42,6 +42,7 @@ def export(
     from ..data.export import export as write
     from ..data.read import read_dataset
 
+    refuse_itself(data, out)
     found = read_dataset(data, split)
     pictures, problems = with_sizes(found.pictures) if form == 'coco' else (found.pictures, [])
     if not pictures:

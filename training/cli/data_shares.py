@@ -119,6 +119,13 @@ def split_and_write(
     )
 
 
+def refuse_itself(data: Path, out: Path) -> None:
+    """Raise UserError where the new folder is that of the data set which is read."""
+    folder = data if data.is_dir() else data.parent
+    if folder.resolve() == out.resolve():
+        raise UserError(f'{out} is the data set itself; name another folder.')
+
+
 def with_sizes(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Problem]]:
     """Return the pictures with their sizes, and what was wrong with those that have none."""
     from ..data.dataset import Problem

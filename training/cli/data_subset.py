@@ -10,7 +10,7 @@ import click
 from kd_yolo_ros.cli.common import EXISTING, common_options
 from kd_yolo_ros.errors import UserError
 
-from .data_shares import comma_separated, with_sizes
+from .data_shares import comma_separated, refuse_itself, with_sizes
 
 
 @click.command()
@@ -46,8 +46,7 @@ def subset(
         raise UserError('--first and --random cannot go together; use one of them.')
     if only_classes and not classes:
         raise UserError('--only-classes needs --classes.')
-    if out.resolve() == data.resolve():
-        raise UserError(f'{out} is the data set itself; name another folder.')
+    refuse_itself(data, out)
     found = read_dataset(data, split)
     pictures, names = found.pictures, found.names
     if classes:

@@ -123,7 +123,7 @@ def _read_polygons(file: Path) -> _Read | str:
         objects = list(content['objects'])
         if min(size) <= 0:
             raise ValueError
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 'is no polygon file, expected imgWidth, imgHeight and objects in it'
     labels, problems = [], []
     for number, item in enumerate(objects):
@@ -157,7 +157,7 @@ def _outline(polygon: Any, size: tuple[int, int]) -> np.ndarray | None:
     """Return an outline relative to the picture and cut at its border, None where it is none."""
     try:
         points = np.array(polygon, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
         return None

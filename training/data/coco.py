@@ -131,7 +131,7 @@ def _add(
         width, height = listed[image][1]
         polygons = _polygons(annotation.get('segmentation'), (width, height))
         crowd = bool(annotation.get('iscrowd', 0))
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         what = f'{where} lacks image_id, category_id or bbox [x, y, width, height]; left out'
         problems.append(Problem(file, what))
         return
@@ -200,7 +200,7 @@ def write_coco(
         'annotations': annotations,
         'categories': [{'id': i, 'name': name} for i, name in enumerate(names, 1)],
     }
-    text = json.dumps(content, ensure_ascii=False, separators=(',', ':'), allow_nan=False)
+    text = json.dumps(content, separators=(',', ':'), allow_nan=False)
     write_whole(file, text.encode())
 
 

@@ -135,7 +135,7 @@ def _frame(image: Any, number: int, file: Path, problems: list[Problem]) -> Fram
     for index, item in enumerate(objects):
         try:
             box, class_id = _box(item), _class_of(item)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
             what = f'{relative}: label {index} is no box with attributes or class_id; left out'
             problems.append(Problem(file, what))
             continue

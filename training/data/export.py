@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.frames.pictures import list_pictures
 
 from .coco import write_coco
 from .dataset import Picture
@@ -42,12 +43,16 @@ def export(
         progress: as `kd_yolo_ros.cli.common.progress`.
 
     Raises:
-        UserError: two pictures want one label file, or the folder cannot be written.
+        UserError: two pictures want one label file, the folder holds other pictures, or it
+            cannot be written.
     """
     root = common_folder(pictures)
     relative = [Path(os.path.abspath(p.file)).relative_to(root) for p in pictures]
     if form == 'yolo':
         _refuse_shared_labels(relative)
+    others = {*list_pictures(out / 'images')} - {out / 'images' / name for name in relative}
+    if others:
+        raise UserError(f'{out} holds other pictures, as {min(others)}; name another folder.')
     placed = []
     for picture, name in progress(zip(pictures, relative, strict=True), 'export', len(pictures)):
         target = out / 'images' / name

@@ -170,6 +170,8 @@ def test_every_bad_annotation_is_named(tmp_path):
         {**TRIANGLE, 'id': 15, 'bbox': [1, 2, 0, 4]},
         {**TRIANGLE, 'id': 16, 'bbox': [60, 2, 10, 10]},
         {**TRIANGLE, 'id': 17},
+        {**TRIANGLE, 'id': 18, 'bbox': [1, 2, 10**400, 4]},
+        {**TRIANGLE, 'id': 19, 'image_id': [1]},
         'nonsense',
     ]
     file = coco_json(write_pictures(tmp_path, 2) / 'a.json', [TRIANGLE, *wrong])
@@ -185,10 +187,12 @@ def test_every_bad_annotation_is_named(tmp_path):
         'annotation 15 of 0.png: width and height must be above 0',
         'annotation 16 of 0.png: the box lies partly outside the picture; clipped',
         'annotation 17 of 0.png: stands there twice',
+        'annotation 18 of 0.png lacks',
+        'annotation 19 lacks',
         'annotation nonsense lacks',
     ):
         assert part in text
-    assert len(data.problems) == 9
+    assert len(data.problems) == 11
 
 
 def test_bad_images_of_a_json(tmp_path):

@@ -166,8 +166,6 @@ def test_only_classes_are_numbered_anew(prepared, tmp_path):
 def test_subsets_that_cannot_be(prepared, tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         run('subset', prepared, '--split', 'fit', '--out', tmp_path / 'S', *options)
-    with pytest.raises(UserError, match='is the data set itself'):
-        run('subset', prepared, '--split', 'fit', '--out', prepared)
     assert not (tmp_path / 'S').exists() and (prepared / 'fit.json').is_file()
 
 
@@ -201,6 +199,22 @@ def test_export_to_coco_and_back(prepared, tmp_path):
     for one, other in zip(before.pictures, after.pictures, strict=True):
         assert one.boxes == pytest.approx(other.boxes, abs=1e-5)
         assert one.crowd.tolist() == other.crowd.tolist()
+
+
+def test_nothing_is_written_over_what_is_read(prepared, tmp_path):
+    for arguments in (
+        ('subset', prepared, '--split', 'fit', '--out', prepared),
+        ('subset', prepared / 'fit.json', '--out', prepared),
+        ('export', prepared, '--split', 'fit', '--out', prepared),
+        ('coco', prepared / 'fit.json', '--out', prepared),
+    ):
+        with pytest.raises(UserError, match='name another folder'):
+            run(*arguments)
+    run('subset', prepared, '--split', 'fit', '--first', 1, '--out', tmp_path / 'S')
+    run('export', tmp_path / 'S', '--split', 'fit', '--out', tmp_path / 'F')
+    run('export', prepared, '--split', 'fit', '--out', tmp_path / 'F')  # more of the same
+    with pytest.raises(UserError, match=r'F holds other pictures, as .*1\.png'):
+        run('export', tmp_path / 'S', '--split', 'fit', '--out', tmp_path / 'F')
 
 
 def test_pictures_that_would_share_a_label_file(tmp_path):

@@ -16,9 +16,7 @@ BUSY_PERCENT = 10  # by others, from which on a timing is not to be trusted
 
 
 @click.command('bench-training')
-@click.option(
-    '--data', type=EXISTING, help='A prepared data set.  [default: generated 1024x512 pictures]'
-)
+@click.option('--data', type=EXISTING, help='A prepared data set.  [default: generated scenes]')
 @click.option(
     '--model',
     'sizes',
@@ -95,7 +93,7 @@ def bench_training(
     from ..peers.speed import Case, Load, measure
 
     load = Load(
-        data or timing_pictures(out / f'pictures-{pictures}', pictures),
+        data or timing_pictures(out / f'scenes-{pictures}', pictures, progress=progress),
         batch,
         epochs,
         threads or len(os.sched_getaffinity(0)),
@@ -113,7 +111,7 @@ def bench_training(
     bar.close()
     report = new_report(
         'bench-training',
-        data=data.name if data else f'{pictures} generated pictures, 1024x512',
+        data=data.name if data else f'{pictures} generated scenes',
         batch=batch,
         threads=load.threads,
         workers=workers,

@@ -73,7 +73,7 @@ def compare_training(
 
     from ..data.prepared import is_prepared
     from ..data.read import read_dataset
-    from ..peers.accuracy import Task, compare
+    from ..peers.accuracy import Task, compare, means
     from ..peers.plots import accuracy_plot
 
     task = Task(
@@ -114,6 +114,7 @@ def compare_training(
     below = f'{task.reported.description} · {epochs} epochs · {imgsz} px · batch {batch}'
     write_whole(out / 'compare-training.png', accuracy_plot(rows, below))
     names = task.reported.names
+    shown = rows if len(seeds) == 1 else [*rows, *means(rows)]
     print_table(
         f'AP50-95 after training; {below}',
         ['trainer', 'seed', 'AP50-95', 'AP50', *names, 'pictures/s', 'train s'],
@@ -127,7 +128,7 @@ def compare_training(
                 row['images_per_s'],
                 row['train_s'],
             ]
-            for row in rows
+            for row in shown
         ],
     )
     click.echo(f'Figures and picture: {out}')

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import AP_THRESHOLDS
 from kd_yolo_ros.metrics.report import write_json
@@ -25,10 +27,10 @@ from ..engine.predict import module_predictor
 from ..engine.validation import validate
 from ..models.checkpoint import read_checkpoint
 from ..models.yolov5 import YOLOv5
+from . import OURS, THEIRS
 from .ours import train_ours
 from .ultralytics import train_peer, trunk_of
 
-OURS, THEIRS = 'kd_yolo', 'ultralytics'
 MEASURED = 'measured.json'
 
 Step = Callable[[str, int, int], None]
@@ -92,6 +94,23 @@ def compare(
             row = arm(task, fit, seed, folder / f'{trainer}-{seed}', on_step)
             rows.append({'trainer': trainer, 'seed': seed, **row})
     return sorted(rows, key=lambda row: (row['seed'], row['trainer']))
+
+
+def means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for each trainer with the means over its seeds."""
+    result = []
+    for trainer in dict.fromkeys(row['trainer'] for row in rows):
+        own = [row for row in rows if row['trainer'] == trainer]
+        row: dict[str, Any] = {
+            key: float(np.mean([row[key] for row in own]))
+            for key in ('map50_95', 'map50', 'images_per_s', 'train_s')
+        }
+        per_class = {
+            name: {'map50_95': float(np.mean([row['per_class'][name]['map50_95'] for row in own]))}
+            for name in own[0]['per_class']
+        }
+        result.append({'trainer': trainer, 'seed': 'mean', **row, 'per_class': per_class})
+    return result
 
 
 def _ours(task: Task, fit: DataSet, seed: int, folder: Path, on_step: Step) -> dict[str, Any]:

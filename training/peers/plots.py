@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = {'kd_yolo': '#08519c', 'ultralytics': '#9ecae1'}
+from . import OURS, THEIRS
+
+COLOURS = {OURS: '#08519c', THEIRS: '#9ecae1'}
 BAR = 0.38
 GREY = '#555555'
 
@@ -36,22 +38,14 @@ def speed_plot(rows: Sequence[Mapping[str, Any]], below: str) -> bytes:
         for y, row in zip(at, chosen, strict=True):
             ratio = f'  {row["ratio"]:.2f}×' if row.get('ratio') else ''
             text = f'{row["median"]:.1f}{ratio}'
-            axes.annotate(
-                text,
-                (row['p90'], y),
-                (5, 0),
-                textcoords='offset points',
-                va='center',
-                fontsize=8,
-                color=GREY,
-            )
+            write_beside(axes, text, (row['p90'], y), (5, 0), va='center')
     axes.set_yticks(np.arange(len(cases)), cases)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.18 * max(row['p90'] for row in rows))
     axes.tick_params(axis='y', length=0)
     axes.grid(axis='x', color='#e5e5e5')
     axes.set_xlabel('images per second, median of epochs; whiskers p10 to p90')
-    axes.legend(frameon=False, fontsize=9, loc='lower right')
+    axes.legend(frameon=False, fontsize=9, loc='lower right', bbox_to_anchor=(1, 1), ncol=2)
     return _png(figure)
 
 
@@ -75,13 +69,13 @@ def accuracy_plot(rows: Sequence[Mapping[str, Any]], below: str) -> bytes:
         if len(own) > 1:
             axes.plot(np.tile(at, len(own)), values.ravel(), '.', color=GREY, markersize=5)
         for x, mean, highest in zip(at, means, values.max(0), strict=True):
-            axes.text(x, highest + 0.012, f'{mean:.3f}', ha='center', fontsize=8, color=GREY)
+            write_beside(axes, f'{mean:.3f}', (x, highest), (0, 3), ha='center')
     axes.set_xticks(np.arange(len(names)), names, rotation=0 if len(names) < 8 else 45)
-    axes.set_ylim(0, min(1.0, 1.15 * max(ap_of(row, name) for row in rows for name in names)) or 1)
+    axes.set_ylim(0, min(1.05, 1.2 * max(ap_of(row, name) for row in rows for name in names)) or 1)
     axes.tick_params(axis='x', length=0)
     axes.grid(axis='y', color='#e5e5e5')
     axes.set_ylabel('AP50-95')
-    axes.legend(frameon=False, fontsize=9, loc='upper right')
+    axes.legend(frameon=False, fontsize=9, loc='lower right', bbox_to_anchor=(1, 1), ncol=2)
     return _png(figure)
 
 
@@ -89,6 +83,13 @@ def ap_of(row: Mapping[str, Any], name: str) -> float:
     """Return AP50-95 of a class, or of all for 'all'; 0 where it is undefined."""
     value = row['map50_95'] if name == 'all' else row['per_class'][name]['map50_95']
     return float(value) if value is not None and np.isfinite(value) else 0.0
+
+
+def write_beside(
+    axes: Any, text: str, at: tuple[float, float], offset: tuple[float, float], **align: str
+) -> None:
+    """Write a number so many points away from the end of its bar."""
+    axes.annotate(text, at, offset, textcoords='offset points', fontsize=8, color=GREY, **align)
 
 
 def _figure(title: str, below: str, height: float) -> tuple[Any, Any]:

@@ -21,10 +21,10 @@ from kd_yolo_ros.metrics.report import write_json
 
 from ..data.prepared import is_prepared
 from ..data.read import read_dataset
+from . import OURS, THEIRS
 from .ours import train_ours
 from .ultralytics import train_peer
 
-OURS, THEIRS = 'kd_yolo', 'ultralytics'
 BLOCK = 'block.json'
 WARM_UP = 1  # epochs of each block that do not count: decoding, first-time work
 
@@ -149,7 +149,7 @@ def _block(case: Case, trainer: str, load: Load, number: int, folder: Path) -> B
         if known['load'] == wanted:
             return Block(tuple(known['images_per_s']), known['busy_percent'])
     shutil.rmtree(folder, ignore_errors=True)  # the rest of an interrupted block
-    busy = psutil.cpu_percent(interval=1.0)
+    busy = psutil.cpu_percent(interval=0.5)
     epoch_s = (_ours if trainer == OURS else _theirs)(case, load, number, folder)
     count = len(_fit(load.data).pictures)
     block = Block(tuple(count / seconds for seconds in epoch_s[WARM_UP:]), busy)

@@ -172,7 +172,8 @@ class Canvas:
         move = np.array([[1, 0, -columns.start - 0.5], [0, 1, -rows.start - 0.5], [0, 0, 1]])
         onto = move @ self.camera.plane(corner, right, up) @ onto
         distance = float(np.linalg.norm(corner + right / 2 + up / 2 - self.camera.position))
-        table = self.light.table(normal, distance)
+        # Signs throw headlights back.
+        table = self.light.table(normal, distance, 0.45 if mask and self.light.lamps else 0.0)
         flags = cv2.INTER_LINEAR
         warped = cv2.warpPerspective(level, onto, size, None, flags, cv2.BORDER_REPLICATE)
         warped = cv2.LUT(warped, table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 
 import numpy as np
@@ -18,10 +19,12 @@ from .vehicles import paint
 _TURNS = np.linspace(0, 2 * math.pi, 20, endpoint=False)
 _RING = np.stack([np.zeros(20), np.sin(_TURNS), np.cos(_TURNS)], 1)
 
+_FAT = 0.08  # m; tyres of motorcycles are thicker
+
 Rod = tuple[tuple[float, float, float], tuple[float, float, float], float, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cycle:
     """A two-wheeler of rods and wheels.
 
@@ -52,43 +55,20 @@ class Cycle:
         if depth < NEAR + self.size[2] / 2:
             return
         scale = camera.focal / depth
-
-        def tone(name: str) -> np.ndarray:
-            colour = np.array([self.colour if name == 'frame' else _TONES[name]], float)
-            lit = light.shade(colour, np.array([[0, 0.4, -0.7]]), np.zeros(1))
-            return light.through_air(lit, depth)[0]
-
-        def seen(points: np.ndarray) -> np.ndarray:
-            return camera.project(camera.to_camera(pose.to_world(points)))
-
-        for z in (-self.base / 2, self.base / 2):
-            hub = np.array([0, self.wheel, z])
-            ring = seen(hub + _RING * self.wheel)
-            canvas.mark(ring)
-            # Seen from the front a wheel is a bar, not a line.
-            top, bottom = seen(np.array([[0, 2 * self.wheel, z], [0, 0, z]]))
-            canvas.line(np.array([top, bottom]), self.tyre * scale, tone('rubber'), False)
-            if scale > 24 and self.tyre < 0.08:
-                spokes = seen(hub + _RING[::3] * self.wheel)
-                middle = seen(hub[None])[0]
-                for spoke in spokes:
-                    canvas.line(np.array([middle, spoke]), 1, tone('spoke'), False)
-            inner = seen(hub + _RING * (self.wheel - self.tyre / 2))
-            if self.tyre >= 0.08:
-                canvas.polygon(ring, tone('rubber'))
-                canvas.polygon(seen(hub + _RING * self.wheel * 0.6), tone('rim'))
-                canvas.polygon(seen(hub + _RING * self.wheel * 0.25), tone('dark'))
-            canvas.line(inner, self.tyre * scale, tone('rubber'), True)
-        for outline, half, name in self.panels:
-            for x in (-half, half):
-                canvas.polygon(seen(np.array([(x, y, z) for z, y in outline])), tone(name))
-            # The ends of the panel join its two sides.
-            low, high = min(y for _, y in outline), max(y for _, y in outline)
-            z = sum(z for z, _ in outline) / len(outline)
-            across = [(-half, low, z), (half, low, z), (half, high, z), (-half, high, z)]
-            canvas.polygon(seen(np.array(across)), tone(name))
-        for a, b, thick, name in self.rods:
-            canvas.line(seen(np.array([a, b])), thick * scale, tone(name), False)
+        points, strokes = self._strokes
+        pixels = camera.project(camera.to_camera(pose.to_world(points)))
+        names = list(_TONES)
+        colours = np.array([self.colour if name == 'frame' else _TONES[name] for name in names])
+        normals = np.repeat([[0, 0.4, -0.7]], len(names), 0)
+        lit = light.through_air(light.shade(colours, normals, np.zeros(len(names))), depth)
+        tones = dict(zip(names, lit, strict=True))
+        for kind, part, thick, name in strokes:
+            if kind == 'mark':
+                canvas.mark(pixels[part])
+            elif kind == 'fill':
+                canvas.polygon(pixels[part], tones[name])
+            elif kind != 'spoke' or scale > 24:
+                canvas.line(pixels[part], thick * scale, tones[name], kind == 'ring')
         if self.lamp and light.lamps:
             front = pose.to_world(np.array([[0, self.size[1] * 0.8, self.base / 2 + 0.2]]))[0]
             if pose.rotation[2, 2] < 0:
@@ -96,6 +76,42 @@ class Cycle:
             else:
                 rear = pose.to_world(np.array([[0, 0.75, -self.base / 2 - 0.2]]))[0]
                 canvas.lamp(rear, 0.25, np.array([30.0, 30, 220]))
+
+    @cached_property
+    def _strokes(self) -> tuple[np.ndarray, list[tuple[str, slice, float, str]]]:
+        """All points (N, 3), and what to draw through which of them: kind, part, width, tone."""
+        points: list[np.ndarray] = []
+        strokes: list[tuple[str, slice, float, str]] = []
+
+        def add(kind: str, outline: np.ndarray, thick: float, name: str) -> None:
+            start = sum(map(len, points))
+            points.append(np.asarray(outline, float))
+            strokes.append((kind, slice(start, start + len(outline)), thick, name))
+
+        wheel, tyre = self.wheel, self.tyre
+        for z in (-self.base / 2, self.base / 2):
+            hub = np.array([0, wheel, z])
+            add('mark', hub + _RING * wheel, 0, '')
+            # Seen from the front a wheel is a bar, not a line.
+            add('line', np.array([[0, 2 * wheel, z], [0, 0, z]]), tyre, 'rubber')
+            if tyre < _FAT:
+                for spoke in hub + _RING[::3] * wheel:
+                    add('spoke', np.array([hub, spoke]), 0, 'spoke')
+            else:
+                for share, name in ((1, 'rubber'), (0.6, 'rim'), (0.25, 'dark')):
+                    add('fill', hub + _RING * wheel * share, 0, name)
+            add('ring', hub + _RING * (wheel - tyre / 2), tyre, 'rubber')
+        for outline, half, name in self.panels:
+            for x in (-half, half):
+                add('fill', np.array([(x, y, z) for z, y in outline]), 0, name)
+            # The ends of the panel join its two sides.
+            low, high = min(y for _, y in outline), max(y for _, y in outline)
+            z = sum(z for z, _ in outline) / len(outline)
+            across = [(-half, low, z), (half, low, z), (half, high, z), (-half, high, z)]
+            add('fill', np.array(across), 0, name)
+        for a, b, thick, name in self.rods:
+            add('line', np.array([a, b]), thick, name)
+        return np.concatenate(points), strokes
 
 
 _TONES: dict[str, Colour] = {
@@ -107,6 +123,7 @@ _TONES: dict[str, Colour] = {
     'chrome': (185, 185, 182),
     'light': (220, 230, 240),
     'red': (40, 40, 190),
+    'frame': (0, 0, 0),  # the cycle's own
 }
 
 

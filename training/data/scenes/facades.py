@@ -225,8 +225,9 @@ def _ground_floor(
                     np.array((190, 195, 198)), False)  # fmt: skip
     if random.random() < 0.3:  # somebody was here with a spray can
         colour = tuple(random.uniform(40, 200) for _ in range(3))
+        x = random.uniform(0.5, width - 3)
         points = np.array(
-            [[random.uniform(1, width - 1), height - random.uniform(0.5, 1.5)] for _ in range(6)]
+            [(x + 0.3 * k, height - random.uniform(0.5, 1.5)) for k in range(random.randint(5, 8))]
         )
         scaled = np.rint(points * _SCALE).astype(np.int32)
-        cv2.polylines(picture, [scaled], False, colour, 4, cv2.LINE_AA)
+        cv2.polylines(picture, [scaled], False, colour, 3, cv2.LINE_AA)

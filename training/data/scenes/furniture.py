@@ -16,16 +16,18 @@ from .canvas import Canvas
 from .mesh import MeshBuilder, Solid
 
 _STEEL = (112, 114, 114)
+_LEAVES = 230  # of each branch
 
 
 def _solid(build: MeshBuilder, size: tuple[float, float, float]) -> Solid:
     return Solid(((build.build(), (0.0, 0.0, 0.0)),), size)
 
 
+@cache
 def street_lamp(height: float, arm: float) -> Solid:
     """Return a lamp post whose arm reaches `arm` m to the right."""
     build = MeshBuilder()
-    build.box((-0.08, 0, -0.08), (0.08, height, 0.08), _STEEL)
+    build.box((-0.06, 0, -0.06), (0.06, height, 0.06), _STEEL)
     x1, x2 = sorted((0.0, arm))
     build.box((x1, height - 0.1, -0.04), (x2, height, 0.04), _STEEL)
     a, b = sorted((arm, arm * 0.65))
@@ -184,7 +186,7 @@ def _crown(kind: int, size: int) -> tuple[np.ndarray, np.ndarray, float]:
     picture, alpha = np.zeros((h, w, 3), np.uint8), np.zeros((h, w), np.uint8)
     bark = np.array((52, 66, 82)) * random.uniform(0.7, 1.1)
     trunk = np.array(
-        [(w * 0.47, h * 0.5), (w * 0.53, h * 0.5), (w * 0.555, h), (w * 0.445, h)], np.int32
+        [(w * 0.48, h * 0.5), (w * 0.52, h * 0.5), (w * 0.533, h), (w * 0.467, h)], np.int32
     )
     for target, colour in ((picture, bark.tolist()), (alpha, 255)):
         cv2.fillPoly(target, [trunk], colour)
@@ -193,21 +195,29 @@ def _crown(kind: int, size: int) -> tuple[np.ndarray, np.ndarray, float]:
             b = (int(w * random.uniform(0.2, 0.8)), int(h * random.uniform(0.25, 0.45)))
             cv2.line(target, a, b, colour, 7)
     tone = random.choice(((38, 92, 58), (30, 78, 62), (44, 104, 84), (40, 96, 120), (34, 70, 44)))
-    low = 0.78 if slim else 0.66
-    count = 900
-    for k in range(count):
-        depth = k / count  # from the dark inside to the sunlit outside
+    low = 0.78 if slim else 0.68
+    branches = []
+    for _ in range(16 if slim else 22):
         angle, reach = source.uniform(0, 2 * math.pi), math.sqrt(source.uniform(0, 1))
-        x = w * (0.5 + 0.44 * reach * math.cos(angle))
-        y = h * (low / 2 + 0.02 + (low / 2 - 0.03) * reach * math.sin(angle))
+        x, y = 0.5 + 0.33 * reach * math.cos(angle), low * (0.5 + 0.36 * reach * math.sin(angle))
         if slim:
-            x = w * 0.5 + (x - w * 0.5) * (0.25 + 0.85 * y / (h * low))
-        radius = int(h * source.uniform(0.01, 0.028))
-        bright = (0.5 + 0.75 * depth) * (1.25 - 0.5 * y / (h * low)) * source.uniform(0.8, 1.2)
-        colour = np.clip(np.array(tone) * bright, 0, 255).tolist()
-        axes = (radius, max(2, int(radius * 0.7)))
-        cv2.ellipse(picture, (int(x), int(y)), axes, source.uniform(0, 180), 0, 360, colour, -1)
-        cv2.ellipse(alpha, (int(x), int(y)), axes, 0, 0, 360, 255, -1)
+            x = 0.5 + (x - 0.5) * (0.2 + 0.9 * y / low)
+        branches.append((reach, x, y, source.uniform(0.09, 0.15)))
+    # From the dark inside to the sunlit outside; in each branch the upper leaves are bright.
+    for depth, (_, x, y, spread) in enumerate(sorted(branches, reverse=True)):
+        shade = 0.62 + 0.3 * depth / len(branches)
+        for k in range(_LEAVES):
+            dx, dy = np.clip(source.normal(0, spread / 2, 2), -spread * 0.85, spread * 0.85)
+            place = (int(w * (x + dx)), int(h * (y + dy * width)))
+            if not h * 0.01 < place[1] < h * 0.86:
+                continue
+            high = 1.0 - 1.6 * dy / spread * 0.35 + 0.25 * (low - y)
+            bright = shade * high * (0.8 + 0.4 * k / _LEAVES) * source.uniform(0.75, 1.25)
+            colour = np.clip(np.array(tone) * max(bright, 0.35), 0, 255).tolist()
+            axes = (int(h * source.uniform(0.006, 0.014)), int(h * source.uniform(0.004, 0.009)))
+            turn = source.uniform(0, 180)
+            cv2.ellipse(picture, place, axes, turn, 0, 360, colour, -1)
+            cv2.ellipse(alpha, place, axes, turn, 0, 360, 255, -1)
     shrunk = (max(2, int(size * width)), size)
     picture = cv2.resize(picture, shrunk, interpolation=cv2.INTER_AREA)
     alpha = cv2.resize(alpha, shrunk, interpolation=cv2.INTER_AREA)

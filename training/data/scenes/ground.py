@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from .camera import Camera, Pose
+from .camera import NEAR, Camera, Pose, clip_near
 from .canvas import Canvas
 from .mesh import Colour
 from .textures import grain
 
 GROUND = -1  # in Canvas.numbers: bare ground, which mirrors when it is wet
 _FAR = 170.0
+_STEPS = np.linspace(0, 1, 12) ** 2
+_NONE = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,6 @@ class Road:
     def place(self, s: float, d: float, turn: float = 0.0) -> Pose:
         """Return the pose of what drives along the street at (s, d), turned by `turn`."""
         return Pose(d + self.curvature * s * s / 2, s, np.arctan(self.curvature * s) + turn)
-
-    def points(self, s: np.ndarray, d: float, y: float = 0.0) -> np.ndarray:
-        """Return (N, 3) world points."""
-        return np.stack([d + self.curvature * s * s / 2, np.full(len(s), y), s], 1)
 
 
 @dataclass(frozen=True)
@@ -44,17 +42,19 @@ class Strip:
     y: float = 0.0
     kerb: bool = False
 
-    def outline(self, road: Road, near: float) -> np.ndarray | None:
-        """Return its corners (N, 3), or None where it lies behind `near`."""
+    @property
+    def sides(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """(d, y) of its two long sides."""
+        return (self.d1, 0.0 if self.kerb else self.y), (self.d2, self.y)
+
+    def stations(self, road: Road, near: float) -> np.ndarray:
+        """Return the s of its corners, or nothing where it lies behind `near` or too far."""
         s1, s2 = max(self.s1, near), min(self.s2, near + _FAR)
         if s2 <= s1:
-            return None
-        # Points close together where the camera is.
-        count = max(2, min(14, int((s2 - s1) / 3)))
-        s = s1 + (s2 - s1) * np.linspace(0, 1, count) ** 2
-        low, high = (0.0, self.y) if self.kerb else (self.y, self.y)
-        first, second = road.points(s, self.d1, low), road.points(s, self.d2, high)
-        return np.concatenate([first, second[::-1]])
+            return _NONE
+        if road.curvature == 0 or s2 - s1 < 4:
+            return np.array((s1, s2))
+        return s1 + (s2 - s1) * _STEPS  # closer together where the camera is
 
 
 @dataclass
@@ -80,17 +80,32 @@ class Ground:
         height, width = canvas.numbers.shape
         horizon = int(np.clip(camera.horizon, 1, height - 2))
         light = canvas.light
-        up, zero = np.array([[0.0, 1.0, 0.0]]), np.zeros(1)
-        base = light.shade(np.array([self.base], float), up, zero)[0]
+        base = light.shade(np.array([self.base], float), np.array([[0.0, 1, 0]]), np.zeros(1))
         canvas.picture[horizon:] = np.clip(base, 0, 255)
         canvas.numbers[horizon:] = GROUND
-        for strip in self.strips:
-            outline = strip.outline(self.road, near)
-            if outline is None:
-                continue
-            normal = np.array([[0.7, 0.3, -0.6]]) if strip.kerb else up
-            colour = light.shade(np.array([strip.colour], float), normal, zero)[0]
-            canvas.polygon(camera.outline(outline), colour, mark=False)
+        stations = [strip.stations(self.road, near) for strip in self.strips]
+        seen = [
+            (one, along) for one, along in zip(self.strips, stations, strict=True) if len(along)
+        ]
+        normals = np.array([(0.7, 0.3, -0.6) if strip.kerb else (0, 1, 0) for strip, _ in seen])
+        colours = np.array([strip.colour for strip, _ in seen], float)
+        colours = light.shade(colours, normals, np.zeros(len(seen)))
+        # The corners of all of them at once: there are hundreds.
+        counts = [len(along) for _, along in seen]
+        s = np.concatenate([part for _, along in seen for part in (along, along[::-1])])
+        sides = [side for strip, _ in seen for side in strip.sides]
+        d, y = np.repeat(np.array(sides), np.repeat(counts, 2), axis=0).T
+        points = np.stack([d + self.road.curvature * s * s / 2, y, s], 1)
+        points = camera.to_camera(points)
+        flat = camera.project(points)
+        end = 0
+        for count, colour in zip(counts, colours, strict=True):
+            start, end = end, end + 2 * count
+            if points[start:end, 2].min() >= NEAR:
+                canvas.polygon(flat[start:end], colour, mark=False)
+            else:
+                cut = camera.project(clip_near(points[start:end]))
+                canvas.polygon(cut, colour, mark=False)
 
 
 class Shade:
@@ -159,13 +174,11 @@ class Shade:
         gain += rough * (fine * 0.011) * min(brightness, 1)
         gain *= clear
         part = canvas.picture[top:]
-        ground = part.astype(np.float32) * gain[..., None]
-        ground += ((1 - clear) * light.haze[None].astype(np.float32))[:, None]
-        np.copyto(
-            part,
-            np.clip(ground, 0, 255).astype(np.uint8),
-            where=(canvas.numbers[top:] == GROUND)[..., None],
-        )
+        ground = cv2.multiply(part, cv2.merge([gain] * 3), dtype=cv2.CV_8U)
+        haze = ((1 - clear) * light.haze).astype(np.uint8)
+        cv2.add(ground, np.repeat(haze[:, None], width, 1), ground)
+        bare = cv2.compare(canvas.numbers[top:], GROUND, cv2.CMP_EQ)
+        cv2.copyTo(ground, bare, part)
 
 
 def _asphalt(camera: Camera, top: int, size: tuple[int, int]) -> np.ndarray:

@@ -55,10 +55,10 @@ class Light:
         clear = math.exp(-self.density * max(distance, 0.0))
         return colours * clear + self.haze * (1 - clear)
 
-    def table(self, normal: np.ndarray, distance: float) -> np.ndarray:
+    def table(self, normal: np.ndarray, distance: float, glow: float = 0.0) -> np.ndarray:
         """Return the look-up table (256, 1, 3) for a texture on a surface at a distance."""
         levels = np.repeat(np.arange(256.0)[:, None], 3, 1)
-        lit = self.shade(levels, np.repeat(normal[None], 256, 0), np.zeros(256))
+        lit = self.shade(levels, np.repeat(normal[None], 256, 0), np.full(256, glow))
         table = np.clip(self.through_air(lit, distance), 0, 255)
         return table.astype(np.uint8)[:, None]
 
@@ -97,34 +97,34 @@ def sample_light(random: Random, weights: tuple[float, ...]) -> Light:
 
     if weather == 'clear':
         return light(
-            _bgr(0.62, 0.56, 0.5), _bgr(0.42, 0.5, 0.56), _bgr(205, 140, 72),
+            _bgr(0.72, 0.66, 0.61), _bgr(0.46, 0.54, 0.6), _bgr(205, 140, 72),
             _bgr(232, 218, 198), random.uniform(0.001, 0.003), random.uniform(0, 0.5), 0.5,
         )  # fmt: skip
     if weather == 'overcast':
         return light(
-            _bgr(0.78, 0.76, 0.74), _bgr(0.1, 0.1, 0.1), _bgr(196, 188, 180),
+            _bgr(0.92, 0.9, 0.88), _bgr(0.12, 0.12, 0.12), _bgr(196, 188, 180),
             _bgr(222, 219, 216), random.uniform(0.002, 0.005), random.uniform(0.6, 1), 0.32,
             wet=random.choice([0, 0, 0.3]),
         )  # fmt: skip
     if weather == 'dusk':
         return light(
-            _bgr(0.46, 0.38, 0.37), _bgr(0.1, 0.22, 0.4), _bgr(122, 84, 62),
+            _bgr(0.58, 0.5, 0.49), _bgr(0.12, 0.26, 0.45), _bgr(122, 84, 62),
             _bgr(128, 158, 222), random.uniform(0.002, 0.004), random.uniform(0.1, 0.7), 0.35,
             lamps=True,
         )  # fmt: skip
     if weather == 'night':
         return light(
-            _bgr(0.2, 0.19, 0.19), none, _bgr(30, 20, 16), _bgr(50, 42, 40),
+            _bgr(0.31, 0.32, 0.33), none, _bgr(34, 24, 20), _bgr(58, 50, 48),
             random.uniform(0.002, 0.005), random.uniform(0, 0.6), 0.25,
             wet=random.choice([0, 0, 0.6]), lamps=True,
         )  # fmt: skip
     if weather == 'rain':
         return light(
-            _bgr(0.6, 0.58, 0.55), none, _bgr(150, 142, 136), _bgr(186, 182, 178),
+            _bgr(0.74, 0.72, 0.69), none, _bgr(150, 142, 136), _bgr(186, 182, 178),
             random.uniform(0.006, 0.012), 0.9, 0.35, wet=random.uniform(0.6, 1),
             lamps=random.random() < 0.5,
         )  # fmt: skip
     return light(
-        _bgr(0.76, 0.75, 0.73), none, _bgr(205, 204, 202), _bgr(212, 211, 209),
+        _bgr(0.86, 0.85, 0.83), none, _bgr(205, 204, 202), _bgr(212, 211, 209),
         random.uniform(0.014, 0.03), 1.0, 0.15, lamps=random.random() < 0.4,
     )  # fmt: skip

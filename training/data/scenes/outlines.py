@@ -9,7 +9,7 @@ import numpy as np
 from .canvas import Canvas
 
 HIDDEN = 0.15  # objects of which less than this share is seen are not labelled
-_MIN_AREA, _MIN_SIDE = 14, 3  # px of a picture 1024 px wide
+_MIN_AREA, _MIN_SIDE = 24, 4  # px of a picture 1024 px wide
 _TOLERANCE = 0.6  # px by which a polygon may leave the true outline
 
 

@@ -219,7 +219,7 @@ def random_sign(random: Random, bottom: float, right: float = 0.0) -> tuple[Sign
     """Draw a sign, and the bare back that is seen from behind."""
     kind = random.choices(list(KINDS), [weight for weight, *_ in KINDS.values()])[0]
     _, width, height = KINDS[kind]
-    factor = random.choice((0.8, 1.0, 1.0, 1.15))
+    factor = random.choice((0.9, 1.0, 1.15, 1.3))
     width, height = width * factor, height * factor
     build = MeshBuilder()
     if width == height:

@@ -170,6 +170,7 @@ class StreetPlan:
         self.crossings = self._crossings()
         self.things: list[Thing] = []
         self.lamps: list[tuple[float, float]] = []
+        self._taken = [(-2.0, self.median + LANE / 2, 6.0, LANE)]  # where the camera's car is
 
     def _crossings(self) -> list[tuple[float, float, bool]]:
         """Return (s, half width, whether it has signals) of the crossing streets."""
@@ -190,6 +191,28 @@ class StreetPlan:
         self, model: Model, s: float, d: float, label: str | None = None, **more: float
     ) -> None:
         self.things.append(Thing(model, s, d, label, **more))  # type: ignore[arg-type]
+
+    def _clear(self, s: float, d: float, half_s: float, half_d: float) -> bool:
+        """Tell whether no vehicle is within half_s along and half_d across the street."""
+        return not any(
+            abs(s - other_s) < half_s + other_half_s and abs(d - other_d) < half_d + other_half_d
+            for other_s, other_d, other_half_s, other_half_d in self._taken
+        )
+
+    def _park_or_drive(
+        self, model: Model, s: float, d: float, label: str, turn: float, speed: float = 0.0
+    ) -> None:
+        """Add a vehicle where no other one is."""
+        width, _, length = model.size
+        along, across = abs(math.cos(turn)), abs(math.sin(turn))
+        half = (
+            (length * along + width * across) / 2 + 0.4,
+            (length * across + width * along) / 2 + 0.1,
+        )
+        if not self._clear(s, d, *half):
+            return
+        self._taken.append((s, d, *half))
+        self._add(model, s, d, label, turn=turn, speed=speed)
 
     def build(self) -> Street:
         """Return the street."""
@@ -225,10 +248,10 @@ class StreetPlan:
             width = self.pavement[side > 0]
             inner, outer = side * kerb, side * (kerb + width)
             add(Strip(inner, outer, -20, end, paving, KERB))
-            for s in np.arange(-6, 60, 2.4):  # joints between the slabs
+            for s in np.arange(-6, self.length - 65, 2.4):  # joints between the slabs
                 add(Strip(inner, outer, s, s + 0.05, tuple(0.86 * c for c in paving), KERB))
             middle = side * (kerb + width * 0.45)
-            add(Strip(middle, middle + 0.05, -20, 60, tuple(0.88 * c for c in paving), KERB))
+            add(Strip(middle, middle + 0.05, -20, end, tuple(0.88 * c for c in paving), KERB))
         add(Strip(-left, right, -20, end, asphalt))
         for side, kerb in ((-1, left), (1, right)):
             stone = tuple(1.08 * c for c in paving)
@@ -253,15 +276,17 @@ class StreetPlan:
     def _wear(self, ground: Ground, asphalt: tuple[float, ...]) -> None:
         random = self.random
         left, right = self.kerbs
-        for _ in range(random.randrange(8)):  # where the road was mended
-            s, d = random.uniform(0, 60), random.uniform(-left, right - 1.5)
+        for _ in range(
+            random.randrange(8) * round(self.length / SIGHT)
+        ):  # where the road was mended
+            s, d = random.uniform(0, self.length - 65), random.uniform(-left, right - 1.5)
             factor = random.uniform(0.8, 1.1)
             patch = tuple(c * factor for c in asphalt)
             ground.strips.append(
                 Strip(d, d + random.uniform(0.6, 2), s, s + random.uniform(1, 6), patch)
             )
-        for _ in range(random.randrange(4)):  # manholes
-            s, d = random.uniform(3, 40), random.uniform(-left, right)
+        for _ in range(random.randrange(4) * round(self.length / SIGHT)):  # manholes
+            s, d = random.uniform(3, self.length - 85), random.uniform(-left, right)
             ground.strips.append(Strip(d, d + 0.6, s, s + 0.6, tuple(c * 0.6 for c in asphalt)))
             ground.strips.append(
                 Strip(d + 0.08, d + 0.52, s + 0.08, s + 0.52, tuple(c * 0.78 for c in asphalt))
@@ -278,7 +303,7 @@ class StreetPlan:
                 for s1, s2 in self._between_crossings(-15, end):
                     add(Strip(d - width / 2, d + width / 2, s1, s2, white))
                 return
-            for s in np.arange(-10, min(end, 130), dash + gap):
+            for s in np.arange(-10, end - 35, dash + gap):
                 if self._free(s + dash / 2, dash / 2 + 1):
                     add(Strip(d - width / 2, d + width / 2, s, s + dash, white))
 
@@ -349,7 +374,7 @@ class StreetPlan:
                     continue
                 front = random.choice(fitting)
             house = House(front, side, free, front.height < 18 and random.random() < 0.7)
-            self._add(house, s + front.width / 2, side * line, shadow=False)
+            self._add(house, s + front.width / 2, side * line)
             s += front.width
             free = random.random() < 0.08
             s += random.uniform(2, 5) if free else 0.0
@@ -373,13 +398,17 @@ class StreetPlan:
                 continue
             if s > lamp_at:
                 lamp_at = s + random.uniform(24, 32)
-                arm = -side * random.uniform(1.2, 2.2)
-                self._add(furniture.street_lamp(random.uniform(6, 8.5), arm), s, near, y=KERB)
+                arm = -side * round(random.uniform(1.2, 2.2), 1)
+                self._add(
+                    furniture.street_lamp(round(random.uniform(6, 8.5), 1), arm), s, near, y=KERB
+                )
                 self.lamps.append((s, near + arm))
             elif trees and random.random() < city.trees:
                 self._tree(s, side * (kerb + 0.8))
-            elif random.random() < 0.32 * city.signs:
+            elif random.random() < (0.42 if s < 85 else 0.15) * city.signs:
                 self._signs(s, near, facing=side > 0 or random.random() < 0.25)
+            elif random.random() < 0.24 * city.cycling:
+                self._rack(s, side * (kerb + random.choice((0.9, width - 1.0))))
             elif random.random() < 0.3:
                 self._add(stock(self.city).thing(random), s, random.choice((near, far)),
                           turn=random.choice((0, math.pi / 2)), y=KERB)  # fmt: skip
@@ -389,9 +418,7 @@ class StreetPlan:
             elif random.random() < 0.06 and width > 3:
                 shelter = furniture.shelter()
                 self._add(shelter, s, side * (kerb + 1.6), turn=0 if side > 0 else math.pi, y=KERB)
-            elif random.random() < 0.2 * city.cycling:
-                self._rack(s, side * (kerb + random.choice((0.9, width - 1.0))))
-            elif random.random() < 0.035:
+            elif random.random() < 0.06:
                 turn = random.uniform(0, 2 * math.pi)
                 self._add(
                     motorcycle(random), s, side * (kerb + 1), 'motorcycle', turn=turn, y=KERB
@@ -423,26 +450,22 @@ class StreetPlan:
         random, s = self.random, self.random.uniform(-4, 3)
         d = side * (self._edge(side) - 1.1)
         turn = 0.0 if side > 0 else math.pi
-        while s < min(self.length, 105):
+        while s < self.length - 20:
             s += random.uniform(5.6, 6.6)
             if not self._free(s, 5.5) or random.random() > self.city.parking:
                 continue
             if random.random() < 0.03:
                 self._add(stock(self.city).container(random), s, d, turn=turn)
             elif random.random() < 0.025:
-                self._add(stock(self.city).truck(random), s + 3, d, 'truck', turn=turn)
+                self._park_or_drive(stock(self.city).truck(random), s + 3, d, 'truck', turn)
                 s += 5
             elif random.random() < 0.04:
-                self._add(motorcycle(random), s, d, 'motorcycle', turn=turn + random.gauss(0, 0.4))
+                aslant = turn + random.gauss(0, 0.4)
+                self._park_or_drive(motorcycle(random), s, d, 'motorcycle', aslant)
             else:
                 heading = turn + random.gauss(0, 0.03) + (math.pi if random.random() < 0.08 else 0)
-                self._add(
-                    stock(self.city).parked(random),
-                    s,
-                    d + random.gauss(0, 0.1),
-                    'car',
-                    turn=heading,
-                )
+                parked = stock(self.city).parked(random)
+                self._park_or_drive(parked, s, d + random.gauss(0, 0.1), 'car', heading)
 
     # ---- people
 
@@ -460,7 +483,7 @@ class StreetPlan:
         s = random.uniform(0, 10)
         while True:
             s += random.expovariate(0.075 * lively * quiet * self.city.crowd) + 0.8
-            if s > min(self.length, 95):
+            if s > self.length - 30:
                 return
             turn = random.choice((0.0, math.pi))
             d = side * (kerb + random.uniform(0.5, width - 0.4))
@@ -475,7 +498,7 @@ class StreetPlan:
     def _groups(self) -> None:
         """Add people or bicycles far away that nobody would tell apart."""
         random = self.random
-        for kind, chance in (('persongroup', 0.22), ('bicyclegroup', 0.1), ('cargroup', 0.05)):
+        for kind, chance in (('persongroup', 0.35), ('bicyclegroup', 0.1), ('cargroup', 0.05)):
             if random.random() > chance:
                 continue
             side = random.choice((-1, 1))
@@ -503,7 +526,7 @@ class StreetPlan:
 
     def _vehicle(self) -> tuple[Model, str]:
         random = self.random
-        kind = random.choices(('car', 'truck', 'bus'), (100, 5, 4))[0]
+        kind = random.choices(('car', 'truck', 'bus'), (100, 4, 4))[0]
         return getattr(stock(self.city), kind)(random), kind
 
     def _traffic(self) -> None:
@@ -516,24 +539,25 @@ class StreetPlan:
                 s = random.uniform(9, 30) if way > 0 else random.uniform(2, 30)
                 while s < self.length + (60 if self.length > SIGHT else 0):
                     model, label = self._vehicle()
-                    self._add(model, s + model.size[2] / 2, d + random.gauss(0, 0.15), label,
-                              turn=0.0 if way > 0 else math.pi, speed=speed)  # fmt: skip
+                    self._park_or_drive(model, s + model.size[2] / 2, d + random.gauss(0, 0.15),
+                                        label, 0.0 if way > 0 else math.pi, speed)  # fmt: skip
                     s += model.size[2] + 4 + random.expovariate(1 / dense)
         if self.tracks:
             for way in (1, -1):
                 if random.random() < 0.34:
-                    s = random.uniform(28, min(self.length, 110))
-                    self._add(stock(self.city).tram(random), s, way * 1.65, 'train',
-                              turn=0.0 if way > 0 else math.pi, speed=7.0)  # fmt: skip
+                    s = random.uniform(28, self.length - 15)
+                    turn = 0.0 if way > 0 else math.pi
+                    tram = stock(self.city).tram(random)
+                    self._park_or_drive(tram, s, way * 1.65, 'train', turn, 7.0)
 
     def _cyclists(self) -> None:
         random = self.random
         outer = self.median + self.each_way * LANE
         for way in (1, -1):
             s = random.uniform(5, 40)
-            while s < min(self.length, 90):
+            while s < self.length - 35:
                 s += random.expovariate(0.0055 * self.city.cycling)
-                d = way * (outer + (0.8 if self.cycle_lane else -0.7))
+                d = way * (outer + (0.8 if self.cycle_lane else -0.4))
                 self._ridden(s, d, 0.0 if way > 0 else math.pi, False)
             if random.random() < 0.11:
                 self._ridden(
@@ -553,7 +577,10 @@ class StreetPlan:
         cycle = motorcycle(random) if motor else bicycle(random)
         rider = Rider(rider_look(random, motor), motor, random.uniform(0, 6))
         label = 'motorcycle' if motor else 'bicycle'
-        self._add(cycle, s, d, label, turn=turn, speed=speed)
+        count = len(self.things)
+        self._park_or_drive(cycle, s, d, label, turn, speed)
+        if len(self.things) == count:
+            return
         self._add(rider, s, d, 'rider', turn=turn, speed=speed, nearer=0.05, shadow=False)
 
     def _crossing_traffic(self) -> None:
@@ -569,21 +596,18 @@ class StreetPlan:
                 beside = -way * (outside + 2.5 + model.size[2] / 2 + random.uniform(0, 12))
                 d = beside if waiting else random.uniform(-left, right)
                 lane = -way * half / 2
-                self._add(model, at + lane, d, label, turn=way * math.pi / 2,
-                          speed=0.0 if waiting else 6.0)  # fmt: skip
+                speed = 0.0 if waiting else 6.0
+                if at > 11:
+                    self._park_or_drive(model, at + lane, d, label, way * math.pi / 2, speed)
             for near in (at - half - 2, at + half + 2):
                 for _ in range(random.choices((0, 1, 2, 4), (4, 3, 2, 1))[0]):
                     if random.random() < 0.5 * self.city.crowd:
                         one = self._person()
                         turn = random.choice((-1, 1)) * math.pi / 2 + random.gauss(0, 0.15)
-                        self._add(
-                            one,
-                            near + random.uniform(-1, 1),
-                            random.uniform(-left, right),
-                            'person',
-                            turn=turn,
-                            speed=1.3 * one.stride,
-                        )
+                        at_s, at_d = near + random.uniform(-1, 1), random.uniform(-left, right)
+                        if self._clear(at_s, at_d, 0.3, 0.3):
+                            self._add(one, at_s, at_d, 'person', turn=turn,
+                                      speed=1.3 * one.stride)  # fmt: skip
             if with_signals:
                 self._signals(at, half)
             else:
@@ -594,6 +618,8 @@ class StreetPlan:
         random = self.random
         left, right = self.kerbs
         start = random.uniform(0, 21)
+        if self.length > SIGHT:  # a drive gets there on green
+            start = 12 + start / 4 - (at - half) / self.pace
         gantry = self.each_way > 1 or random.random() < 0.35
         board = random.random() < 0.4
         low = round(random.uniform(2.1, 2.5), 1)

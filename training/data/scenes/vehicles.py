@@ -25,7 +25,9 @@ PLATE = (225, 228, 228)
 def paint(random: Random) -> Colour:
     """Draw a colour of a car; grey shades are the most frequent, as on the street."""
     colours, weights = zip(*PAINTS, strict=True)
-    return tuple(c * random.uniform(0.9, 1.1) for c in random.choices(colours, weights)[0])
+    factor = random.uniform(0.88, 1.08)
+    colour = random.choices(colours, weights)[0]
+    return tuple(c * factor * random.uniform(0.985, 1.015) for c in colour)
 
 
 def _mixed(colour: Colour, factor: float) -> Colour:
@@ -64,8 +66,8 @@ def _underside(build: MeshBuilder, half: float, length: float, radius: float, fa
     if far:
         for z in (back * 0.66, front * 0.66):
             for x in (-half * 0.86, half * 0.86):
-                build.on('-z', z - radius, (x - 0.11, 0, x + 0.11, radius), RUBBER)
-                build.on('+z', z + radius, (x - 0.11, 0, x + 0.11, radius), RUBBER)
+                build.on('-z', z - 0.1, (x - 0.11, 0, x + 0.11, radius), RUBBER)
+                build.on('+z', z + 0.1, (x - 0.11, 0, x + 0.11, radius), RUBBER)
 
 
 # Profiles: length, width, height, hood height, then along z as shares of the length (front 1,
@@ -148,7 +150,9 @@ def _car_body(
          (narrow, belt, back), (-narrow, belt, back), (-half, belt, back + chamfer)], colour, up,
     )  # fmt: skip
     _cabin(build, colour, half, belt, height, (rear_foot, rear_top, front_top, front_foot), kind)
-    _car_details(build, random, narrow, half, front, back, floor, belt, hood, front_foot, lights)
+    _car_details(
+        build, random, colour, narrow, half, front, back, floor, belt, hood, front_foot, lights
+    )
     _wheels(build, half, radius, (length * 0.31, -length * 0.3),
             random.choice([(170, 168, 165), (120, 118, 116), (60, 58, 56)]))  # fmt: skip
     return build.build()
@@ -214,6 +218,7 @@ def _cabin(
 def _car_details(
     build: MeshBuilder,
     random: Random,
+    colour: Colour,
     narrow: float,
     half: float,
     front: float,
@@ -228,6 +233,7 @@ def _car_details(
     braking = lights and random.random() < 0.35
     red = (60, 50, 245) if braking else RED_LIGHT
     tall = random.choice([0.12, 0.16, 0.3])
+    seam = _mixed(colour, 0.5)
     y = belt * random.uniform(0.78, 0.9)
     for sign in (1.0, -1.0):
         a, b = sorted((sign * edge, sign * edge * random.choice([0.62, 0.72])))
@@ -247,9 +253,9 @@ def _car_details(
             build.on(
                 '-x' if sign < 0 else '+x',
                 sign * (half + 0.005),
-                (z - 0.012, floor + 0.1, z + 0.012, belt),
-                (30, 30, 30),
-                detail=30,
+                (z - 0.009, floor + 0.1, z + 0.009, belt),
+                seam,
+                detail=45,
             )
         for z in (front_foot - 0.98, front_foot - 1.88):
             build.on('-x' if sign < 0 else '+x', sign * (half + 0.01),

@@ -107,8 +107,8 @@ def bench_training(
         next(steps)
         bar.set_postfix_str(name, refresh=False)
 
-    rows = measure(cases, load, blocks, out, on_block)
-    bar.close()
+    with bar:
+        rows = measure(cases, load, blocks, out, on_block)
     report = new_report(
         'bench-training',
         data=data.name if data else f'{pictures} generated scenes',

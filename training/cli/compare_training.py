@@ -95,8 +95,8 @@ def compare_training(
         bar.set_postfix_str(f'{name}, {done} of {total}', refresh=False)
         bar.update(sum(percent.values()) - bar.n)
 
-    rows = compare(task, seeds, out, on_step)
-    bar.close()
+    with bar:
+        rows = compare(task, seeds, out, on_step)
     report = new_report(
         'compare-training',
         data=data.name,

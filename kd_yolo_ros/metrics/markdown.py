@@ -6,7 +6,7 @@ Written for the person who has to decide by it.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, List, Mapping, Optional, Sequence
+from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from kd_yolo_ros.metrics.text import size_text
 
@@ -86,15 +86,43 @@ def _results(results: Sequence[Mapping[str, Any]]) -> List[str]:
 
 def _accuracy(ap: Mapping[str, Any]) -> List[str]:
     whole = [_score(ap['map50_95']), _score(ap['map50']), ap['images']]
-    rows = [
-        [name, _score(c['map50_95']), _score(c['map50']), c['instances']]
-        for name, c in ap['per_class'].items()
-    ]
-    return [
-        '## Average precision',
-        _table(['AP50-95', 'AP50', 'pictures'], [whole]),
-        _table(['class', 'AP50-95', 'AP50', 'objects'], rows),
-    ]
+    parts = ['## Average precision', _table(['AP50-95', 'AP50', 'pictures'], [whole])]
+    head, rows = _accuracy_table(ap)
+    parts.append(_table(head, [[_score(v) if _is_score(v) else v for v in row] for row in rows]))
+    if ap.get('by_size'):
+        parts.append(
+            'Sizes are of the box in the picture: small is below 32x32 pixels, large above 96x96. '
+            'AR is the mean recall at IoU 0.50:0.95; F1 is the best at IoU 0.5, reached with the '
+            'score beside it as threshold.'
+        )
+    best = ap.get('best_f1')
+    if best:
+        parts.append(
+            f'One threshold for all classes: {best["score"]:.3f} gives the best mean F1, '
+            f'{best["f1"]:.3f} (precision {best["precision"]:.3f}, recall {best["recall"]:.3f}).'
+        )
+    return parts
+
+
+def _accuracy_table(ap: Mapping[str, Any]) -> Tuple[List[str], List[List[Any]]]:
+    """Return head and rows of the table of classes; the last row is all of them."""
+    detailed = ap.get('by_size') is not None
+    objects = sum(one['instances'] for one in ap['per_class'].values())
+    classes = [*ap['per_class'].items(), ('all', {**ap, 'instances': objects})]
+    rows = []
+    for name, one in classes:
+        row: List[Any] = [name, one['map50_95'], one['map50']]
+        if detailed:
+            best = one['best_f1'] or {}
+            row += [size['map50_95'] for size in one['by_size'].values()]
+            row += [one['mar50_95'], best.get('f1'), best.get('score')]
+        rows.append([*row, one['instances']])
+    extra = ['small', 'medium', 'large', 'AR', 'F1', 'score'] if detailed else []
+    return ['class', 'AP50-95', 'AP50', *extra, 'objects'], rows
+
+
+def _is_score(value: Any) -> bool:
+    return value is None or isinstance(value, float)
 
 
 def _machine(report: Report) -> List[str]:

@@ -1,28 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures of a report, as PNG.
-
-Uses matplotlib's objects, not pyplot: no display, no state shared with the caller.
-"""
+"""The figures of a report, as PNG: times here, accuracy in accuracy_plots.py."""
 
 from __future__ import annotations
 
-import io
-import textwrap
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
 import numpy as np
 
+from kd_yolo_ros.metrics.accuracy_plots import accuracy_plots
+from kd_yolo_ros.metrics.figure import GREY, GRID, legend, make_figure, to_png
 from kd_yolo_ros.metrics.latency import RECEIVE, STAGES, TOTAL
 from kd_yolo_ros.metrics.text import size_text
 
 Report = Mapping[str, Any]
 Summary = Mapping[str, float]
 
-# One hue for latency from sure to rare, another for AP.
+# One hue, from sure to rare.
 _LATENCY = {'p99': '#c6dbef', 'p95': '#6baed6', 'p50': '#08519c'}
-_AP = {'map50': '#c7e9c0', 'map50_95': '#238b45'}
-_GREY = '#555555'
-MAX_CLASSES = 30  # bars that stay readable
 
 
 def plots(report: Report) -> Dict[str, Tuple[str, bytes]]:
@@ -42,10 +36,7 @@ def plots(report: Report) -> Dict[str, Tuple[str, bytes]]:
     if series and series['latency_ms']:
         title = 'Latency from sending a picture to its detections'
         figures['latency.png'] = title, _over_time(title, subtitle(report), series)
-    per_class = (report.get('ap') or report).get('per_class')
-    if per_class:
-        title = 'Average precision by class'
-        figures['per_class.png'] = title, _classes(title, subtitle(report), per_class)
+    figures.update(accuracy_plots(report.get('ap') or report, subtitle(report)))
     return figures
 
 
@@ -69,31 +60,9 @@ def _with_samples(stages: Any) -> Dict[str, Summary]:
     return {k: v for k, v in (stages or {}).items() if v.get('p50') is not None}
 
 
-def _figure(title: str, below: str, height: float) -> Tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, height), dpi=120, layout='constrained')
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    figure.suptitle(title, x=0.01, ha='left', fontsize=14, fontweight='bold')
-    axes.set_title(
-        textwrap.shorten(below, 110, placeholder=' …'), loc='left', fontsize=9, color=_GREY, pad=28
-    )
-    axes.spines[['top', 'right']].set_visible(False)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png')
-    return buffer.getvalue()
-
-
 def _bars(title: str, below: str, rows: Sequence[Tuple[str, Summary]]) -> bytes:
     """Draw nested horizontal bars of p50, p95 and p99, with their numbers."""
-    figure, axes = _figure(title, below, 1.9 + 0.38 * len(rows))
+    figure, axes = make_figure(title, below, 1.9 + 0.38 * len(rows))
     names = [name for name, _ in rows]
     positions = np.arange(len(rows))
     for key, colour in _LATENCY.items():
@@ -103,21 +72,21 @@ def _bars(title: str, below: str, rows: Sequence[Tuple[str, Summary]]) -> bytes:
     for position, (_, summary) in zip(positions, rows):
         text = '  '.join(_number(summary[key]) for key in ('p50', 'p95', 'p99'))
         x = summary['p99'] + 0.012 * furthest
-        axes.text(x, position, text, va='center', fontsize=8, color=_GREY)
+        axes.text(x, position, text, va='center', fontsize=8, color=GREY)
     axes.set_xlim(0, furthest * 1.22 or 1)
     axes.set_yticks(positions, names)
     axes.invert_yaxis()
     axes.tick_params(axis='y', length=0)
-    axes.grid(axis='x', color='#e5e5e5')
+    axes.grid(axis='x', color=GRID)
     axes.set_xlabel('ms (numbers: p50  p95  p99)')
-    _legend(axes, ['p50', 'p95', 'p99'])
+    legend(axes, ['p50', 'p95', 'p99'])
     if TOTAL in names and RECEIVE in names:
         axes.axhline(names.index(TOTAL) - 0.5, color='#bbbbbb', linewidth=0.8)
-    return _png(figure)
+    return to_png(figure)
 
 
 def _over_time(title: str, below: str, series: Mapping[str, Sequence[float]]) -> bytes:
-    figure, axes = _figure(title, below, 4.2)
+    figure, axes = make_figure(title, below, 4.2)
     time_s, latency = np.asarray(series['time_s']), np.asarray(series['latency_ms'])
     labels = ['one frame']
     axes.plot(time_s, latency, '.', markersize=4, color=_LATENCY['p95'], label=labels[0])
@@ -129,50 +98,9 @@ def _over_time(title: str, below: str, series: Mapping[str, Sequence[float]]) ->
     axes.set_ylim(0, float(latency.max()) * 1.08 or 1)
     axes.set_xlabel('time since the first frame (s)')
     axes.set_ylabel('latency (ms)')
-    axes.grid(color='#e5e5e5')
-    _legend(axes, labels)
-    return _png(figure)
-
-
-def _classes(title: str, below: str, per_class: Mapping[str, Mapping[str, Any]]) -> bytes:
-    frequent = sorted(per_class, key=lambda name: -per_class[name]['instances'])[:MAX_CLASSES]
-    names = sorted(frequent, key=lambda name: -per_class[name]['map50_95'])
-    if len(names) < len(per_class):
-        below = f'the {len(names)} most frequent of {len(per_class)} classes · {below}'
-    figure, axes = _figure(title, below, 1.9 + 0.27 * len(names))
-    positions = np.arange(len(names))
-    titles = {'map50': 'AP50', 'map50_95': 'AP50-95'}
-    for key, colour in _AP.items():
-        values = [per_class[name][key] for name in names]
-        axes.barh(positions, values, height=0.68, color=colour, label=titles[key])
-    for position, name in zip(positions, names):
-        x = max(per_class[name][key] for key in _AP) + 0.008
-        text = f'{per_class[name]["map50_95"]:.3f}'
-        axes.text(x, position, text, va='center', fontsize=8, color=_GREY)
-    axes.set_yticks(positions, [f'{name} ({per_class[name]["instances"]})' for name in names])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.06)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis='y', length=0, labelsize=9)
-    axes.grid(axis='x', color='#e5e5e5')
-    axes.set_xlabel('AP (numbers: AP50-95; in brackets: objects of that class)')
-    _legend(axes, ['AP50-95', 'AP50'])
-    return _png(figure)
-
-
-def _legend(axes: Any, order: Sequence[str]) -> None:
-    """Put the legend between the subtitle and the axes, clear of the data."""
-    handles, labels = axes.get_legend_handles_labels()
-    by_label = dict(zip(labels, handles))
-    axes.legend(
-        [by_label[name] for name in order],
-        order,
-        loc='lower left',
-        bbox_to_anchor=(-0.01, 0.99),
-        ncol=len(order),
-        frameon=False,
-        fontsize=9,
-    )
+    axes.grid(color=GRID)
+    legend(axes, labels)
+    return to_png(figure)
 
 
 def _number(value: float) -> str:

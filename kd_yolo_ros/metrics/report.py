@@ -12,6 +12,7 @@ import fcntl
 import io
 import json
 import os
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Union
@@ -32,6 +33,10 @@ CSV_COLUMNS = (
     'frames_sent', 'frames_processed', 'frames_replaced', 'frames_skipped', 'frames_lost',
     'size_mb', 'peak_rss_mb', 'cpu', 'cores', 'version',
 )  # fmt: skip
+
+# A list of numbers, which json would write with a line for each. A text cannot match: in it a
+# new line is written as \n.
+FLAT_LIST = re.compile(r'\[\n[^\[\]{}"]*\]')
 
 PathLike = Union[str, Path]
 Report = Dict[str, Any]
@@ -64,6 +69,7 @@ def write_json(path: PathLike, report: Any) -> None:
     Infinite and undefined numbers, which JSON lacks, become null.
     """
     text = json.dumps(_plain(report), indent=2, ensure_ascii=False, allow_nan=False)
+    text = FLAT_LIST.sub(lambda found: ' '.join(found[0].split()), text)
     write_whole(path, (text + '\n').encode())
 
 

@@ -15,7 +15,11 @@ import jsonschema
 import numpy as np
 import pytest
 
+from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.metrics.class_map import map_classes
+from kd_yolo_ros.metrics.coco_ap import CocoAP
+from kd_yolo_ros.metrics.ground_truth import GroundTruth, Truth
 from kd_yolo_ros.metrics.latency import STAGES, StageTimes, percentiles
 from kd_yolo_ros.metrics.report import (
     CSV_COLUMNS,
@@ -84,7 +88,22 @@ def replay_report():
     )
 
 
-REPORTS = [evaluate_report, bench_report, replay_report]
+def detailed_report(classes=3):
+    """Of a detector that finds half of the objects and takes every third for the next class."""
+    names = [f'class {n}' for n in range(classes)]
+    boxes = np.array([[0, 0, 20, 20], [40, 0, 100, 60], [0, 100, 150, 250]] * 2, np.float64)
+    pictures = {
+        f'{n}.png': Truth(boxes, np.full(6, n), np.zeros(6, bool), None) for n in range(classes)
+    }
+    ap = CocoAP(truth := GroundTruth(pictures, None, 'boxes'), names, map_classes(names, truth))
+    for n in range(classes):
+        ids = np.array([n, n, (n + 1) % classes], np.int64)
+        scores = np.array([0.9, 0.6, 0.4], np.float32)
+        ap.process(f'{n}.png', Detections(boxes[:3].astype(np.float32), scores, ids), (300, 300))
+    return new_report('evaluate', **RUNNING, **ap.evaluate(details=True))
+
+
+REPORTS = [evaluate_report, bench_report, replay_report, detailed_report]
 
 
 def written(path, report):
@@ -149,6 +168,13 @@ def test_numbers_that_json_lacks(tmp_path):
     assert written(tmp_path / 'a.json', values) == {'a': None, 'b': None, 'c': 3, 'd': [True]}
 
 
+def test_lists_of_numbers_take_one_line(tmp_path):
+    content = {'texts': ['[ 1,\n2 ]', 'b'], 'matrix': [[1, 2.5], [None, True]], 'empty': []}
+    assert written(tmp_path / 'a.json', content) == content
+    lines = [line.strip() for line in (tmp_path / 'a.json').read_text().splitlines()]
+    assert '[ 1, 2.5 ],' in lines and '"empty": []' in lines and '"b"' in lines
+
+
 def test_json_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / 'report.json'
     write_json(path, {'good': 1})
@@ -167,6 +193,11 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
     ('make', 'pictures'),
     [
         (evaluate_report, {'stages.png', 'per_class.png'}),
+        (detailed_report, {'per_class.png', 'by_size.png', 'curves.png', 'confusion.png'}),
+        (
+            lambda: detailed_report(40),
+            {'per_class.png', 'by_size.png', 'curves.png', 'confusion.png'},
+        ),
         (bench_report, {'infer.png'}),
         (replay_report, {'stages.png', 'latency.png', 'per_class.png'}),
     ],
@@ -180,6 +211,7 @@ def test_markdown_and_plots(tmp_path, make, pictures):
     for name in pictures:
         picture = cv2.imread(str(path.parent / name))
         assert picture.shape[1] > 800 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+    assert ('IoU' in text) == ('by_size' in report)
     for value in ('onnxruntime', 'int8', report['host']['cpu'], np.__version__):
         assert value in text
     for line in text.splitlines():  # tables of one width each, or Markdown shows them as text
@@ -203,6 +235,15 @@ def test_markdown_of_nothing_measured(tmp_path):
     validate(json.loads((tmp_path / 'report.json').read_text()))
 
 
+def test_markdown_tells_size_and_threshold(tmp_path):
+    text = write_report(tmp_path, detailed_report()).read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith('| class 1 |')]
+    cells = [cell.strip() for cell in row.strip('|').split('|')]
+    assert cells[3:5] == ['0.505', '0.505']  # one of two found, and nothing else
+    assert cells[-2:] == ['0.600', '6'] and '| AR | F1 | score | objects |' in text
+    assert 'One threshold for all classes: 0.600' in text
+
+
 def test_markdown_says_how_much_faster(tmp_path):
     report = bench_report()
     first, second = report['results']
@@ -221,12 +262,14 @@ def test_csv_rows(tmp_path):
     for make in REPORTS:
         append_csv(path, make())
     rows = read_rows(path)
-    assert [row['kind'] for row in rows] == ['evaluate', 'bench', 'bench', 'replay']
+    kinds = ['evaluate', 'bench', 'bench', 'replay', 'evaluate']
+    assert [row['kind'] for row in rows] == kinds
     assert tuple(rows[0]) == CSV_COLUMNS
-    assert [row['precision'] for row in rows] == ['int8', 'fp32', 'int8', 'int8']
+    assert [row['precision'] for row in rows] == ['int8', 'fp32', 'int8', 'int8', 'int8']
     infer = stage_times().summary()['infer']
-    for row in rows:
+    for row in rows[:4]:
         assert float(row['infer_p50_ms']) == pytest.approx(infer['p50'], rel=1e-5)
+    for row in rows:
         assert row['cpu'] and row['artifact'] == 'tiny' and row['threads'] == '2'
         assert row['input'] == '384x640'
     assert float(rows[0]['map50_95']) == float(rows[3]['map50_95']) == 0.3

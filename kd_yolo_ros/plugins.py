@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Entry points: a new verb or backend is one file and one line in setup.py."""
+"""Entry points: a new verb, backend or model form is one file and one line in setup.py."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Any, Dict
 
 BACKENDS = 'kd_yolo_ros.backends'
+MODELS = 'kd_yolo_ros.models'
 VERBS = 'kd_yolo_ros.verbs'
 
 

@@ -9,7 +9,14 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import click
 
-from kd_yolo_ros.cli.common import EXISTING, common_options, csv_option, print_table, progress
+from kd_yolo_ros.cli.common import (
+    EXISTING,
+    check_out,
+    common_options,
+    csv_option,
+    print_table,
+    progress,
+)
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import PRECISIONS
 
@@ -55,6 +62,8 @@ def bench(
     from kd_yolo_ros.metrics.latency import MODEL_STAGES, StageTimes, percentiles
     from kd_yolo_ros.metrics.report import append_csv, new_report, write_json, write_report
 
+    if out is not None:
+        check_out(out, ['report.json'])
     predictors = [
         predictor
         for artifact in artifacts

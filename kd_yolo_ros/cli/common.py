@@ -99,6 +99,25 @@ def csv_option(command: Callable) -> Callable:
     )(command)
 
 
+def check_out(folder: Path, made: Sequence[str]) -> None:
+    """Refuse a folder for results before the work that makes them.
+
+    Args:
+        folder: new, empty, or one that holds an earlier result.
+        made: names of files of which an earlier result has at least one.
+
+    Raises:
+        UserError: it is a file, lies below one, or is somebody's folder of other things.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f'{there} is a file; give another --out.')
+    if there != folder or any((folder / name).exists() for name in made):
+        return
+    if any(folder.iterdir()):
+        raise UserError(f'{folder} is there and holds other things; give another --out.')
+
+
 def progress(items: Iterable, description: str, total: Optional[int] = None) -> Iterable:
     """Show a progress bar on the terminal's error stream while iterating."""
     from tqdm import tqdm
@@ -122,7 +141,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
     table = Table(title=title, title_justify='left')
     for number, column in enumerate(columns):
-        numeric = all(isinstance(row[number], (int, float)) for row in rows) and rows
+        values = [row[number] for row in rows if row[number] is not None]
+        numeric = all(isinstance(value, (int, float)) for value in values) and values
         table.add_column(column, justify='right' if numeric else 'left', overflow='fold')
     for row in rows:
         table.add_row(*(_cell(value) for value in row))

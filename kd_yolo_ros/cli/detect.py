@@ -9,8 +9,10 @@ from typing import Any, Dict, List, Optional
 
 import click
 
-from kd_yolo_ros.cli.common import common_options, model_options, progress
+from kd_yolo_ros.cli.common import check_out, common_options, model_options, progress
 from kd_yolo_ros.errors import UserError
+
+RESULT = 'detections.json'
 
 
 @click.command()
@@ -61,6 +63,7 @@ def detect(
         raise UserError(
             f'{written} is what is read, and would be overwritten; give another --out.'
         )
+    check_out(out, [RESULT])
     out.mkdir(parents=True, exist_ok=True)
     writer: Any = (
         PictureWriter(out) if isinstance(frames, Pictures) else VideoWriter(video, frames.fps)
@@ -94,7 +97,7 @@ def detect(
         frames=found,
         skipped=skipped,
     )
-    write_json(out / 'detections.json', report)
+    write_json(out / RESULT, report)
     if json_file:
         write_json(json_file, report)
     objects = sum(len(item['objects']) for item in found)

@@ -5,71 +5,105 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import click
 
 from kd_yolo_ros.cli.common import (
     EXISTING,
+    check_out,
     common_options,
     csv_option,
     model_options,
     print_table,
     progress,
 )
+from kd_yolo_ros.cli.image_size import ImageSize, TwoNumberCommand
 
 
-@click.command()
-@click.argument('artifact', type=EXISTING)
+@click.command(cls=TwoNumberCommand)
+@click.argument('model', type=EXISTING)
 @click.option('--data', type=EXISTING, required=True, help='YOLO folder, COCO json or bag.')
 @click.option('--images', type=EXISTING, help='Pictures of a COCO json.')
 @click.option('--class-map', type=EXISTING, help="YAML: data set's class to the model's.")
+@click.option('--out', type=EXISTING, help='Folder for a report with plots.')
+@click.option(
+    '--imgsz',
+    type=ImageSize(),
+    metavar='SIDE | HEIGHT WIDTH',
+    help="Input of a checkpoint in pixels.  [default: its training's, or 640]",
+)
 @model_options
 @csv_option
 @common_options
 def evaluate(
-    artifact: Path,
+    model: Path,
     data: Path,
     images: Optional[Path],
     class_map: Optional[Path],
+    out: Optional[Path],
+    imgsz: Optional[Tuple[int, int]],
     runtime: str,
     precision: str,
     threads: Optional[int],
     csv_file: Path,
     json_file: Optional[Path],
 ) -> None:
-    """Measure ARTIFACT's AP (pycocotools, score > 0.001, 300 detections per picture)."""
+    """Measure MODEL's AP (pycocotools, score > 0.001, 300 detections per picture).
+
+    MODEL is an artifact, a plain export, a checkpoint (.pt, .safetensors) or the folder of a
+    training run.
+    """
+    from kd_yolo_ros.checkpoints import open_predictor
     from kd_yolo_ros.manifest import AP_THRESHOLDS
+    from kd_yolo_ros.metrics.coco_ap import SIZES
     from kd_yolo_ros.metrics.dataset import open_dataset
     from kd_yolo_ros.metrics.evaluation import evaluate as measure
-    from kd_yolo_ros.metrics.report import append_csv, new_report, write_json
-    from kd_yolo_ros.predictor import Predictor
+    from kd_yolo_ros.metrics.report import append_csv, new_report, write_json, write_report
 
-    predictor = Predictor(artifact, runtime, precision, threads, AP_THRESHOLDS)
+    if out is not None:
+        check_out(out, ['report.json'])
+    predictor = open_predictor(model, runtime, precision, threads, AP_THRESHOLDS, imgsz)
     predictor.warm_up()
     source, truth = open_dataset(data, images)
-    result = measure(predictor, progress(source, 'evaluate', len(source)), truth, class_map)
-    running = predictor.running
+    frames = progress(source, 'evaluate', len(source))
+    result = measure(predictor, frames, truth, class_map, details=True)
+    running, spec = predictor.running, predictor.file.input
     report = new_report(
         'evaluate',
         artifact=predictor.manifest.name,
         data=truth.description,
-        **asdict(predictor.running),
+        **asdict(running),
+        input=[spec.height, spec.width],
         skipped=[list(skipped) for skipped in source.skipped],
         **result,
     )
     if json_file:
         write_json(json_file, report)
     append_csv(csv_file, report)
-    rows = [
-        [name, one['map50_95'], one['map50'], one['instances']]
-        for name, one in result['per_class'].items()
-    ]
-    rows.append(['all', result['map50_95'], result['map50'], sum(row[3] for row in rows)])
     title = (
         f'{predictor.manifest.name}, {running.runtime} {running.precision}, '
         f'{result["images"]} pictures'
     )
-    print_table(title, ['class', 'AP50-95', 'AP50', 'objects'], rows)
+    print_table(title, ['class', 'AP50-95', 'AP50', *SIZES, 'objects'], _rows(result))
+    best = result['best_f1']
+    if best:
+        click.echo(f'Best mean F1 {best["f1"]:.3f} at score {best["score"]:.3f}.')
     if result['missing_classes']:
         click.echo(f'Not counted, the model lacks them: {", ".join(result["missing_classes"])}')
+    if out is not None:
+        click.echo(f'Report: {write_report(out, report)}')
+
+
+def _rows(result: Dict[str, Any]) -> List[List[Any]]:
+    """Return AP of each class and of all, by size; the report has more."""
+    objects = sum(one['instances'] for one in result['per_class'].values())
+    classes = [*result['per_class'].items(), ('all', {**result, 'instances': objects})]
+    return [
+        [
+            *(name, one['map50_95'], one['map50']),
+            *(size['map50_95'] for size in one['by_size'].values()),
+            one['instances'],
+        ]
+        for name, one in classes
+    ]

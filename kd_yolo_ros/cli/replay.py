@@ -12,6 +12,7 @@ import click
 
 from kd_yolo_ros.cli.common import (
     EXISTING,
+    check_out,
     common_options,
     csv_option,
     model_options,
@@ -107,6 +108,7 @@ def replay(
         raise UserError(
             f'{out / VIDEO} is what is read, and would be overwritten; give another --out.'
         )
+    check_out(out, ['report.json', VIDEO])
     truth = _ground_truth(source, ground_truth)
     mapping = map_classes(names, truth, class_map) if truth else None
 
@@ -246,7 +248,7 @@ def _look_back(
                 ap.process(key, answer or Detections.empty(), (picture.shape[1], picture.shape[0]))
             if writer is not None:
                 writer.write(draw(picture, answer, names) if answer else picture)
-    return ap.evaluate() if ap else None
+    return ap.evaluate(details=True) if ap else None
 
 
 def _print(report: Dict[str, Any]) -> None:

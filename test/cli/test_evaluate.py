@@ -66,6 +66,23 @@ def test_objects_with_a_low_score_count(tiny_artifact, tmp_path):
     assert report['map50_95'] == pytest.approx(1)
 
 
+def test_a_report_with_plots(tiny_artifact, dataset, tmp_path):
+    options = ('evaluate', tiny_artifact, '--data', dataset, '--out', 'report')
+    text = kd_yolo(*options, cwd=tmp_path).succeeded()
+    report = read_report(tmp_path / 'report' / 'report.json', 'evaluate')
+    assert report['confusion']['classes'] == ['red', 'green', 'blue']
+    matrix = np.array(report['confusion']['matrix'])
+    objects = [one['instances'] for one in report['per_class'].values()]
+    assert matrix.tolist() == np.diag([*objects, 0]).tolist()
+    assert report['best_f1']['f1'] == 1 and 'Best mean F1 1.000' in text
+    assert report['by_size']['small']['map50_95'] == pytest.approx(1)
+    assert report['input'] == [64, 96]
+    names = {'report.md', 'report.json', 'stages.png', 'per_class.png', 'by_size.png'}
+    names |= {'curves.png', 'confusion.png'}
+    assert {path.name for path in (tmp_path / 'report').iterdir()} == names
+    kd_yolo(*options, cwd=tmp_path).succeeded()  # into the same folder
+
+
 def test_options_from_a_file(tiny_artifact, dataset, tmp_path):
     (tmp_path / 'options.yaml').write_text(
         f'data: {dataset}\nruntime: onnxruntime\ncsv: other/figures.csv\njson: result.json\n'
@@ -100,6 +117,12 @@ def test_pictures_that_cannot_be_read_are_reported(tiny_artifact, tmp_path):
         (['{artifact}', '--data', '{data}', '--precision', 'int8'], 'precision int8'),
         (['{data}', '--data', '{data}'], 'holds 0 model files'),
         (['{artifact}', '--data', '{artifact}'], 'no YOLO data set'),
+        (['{artifact}', '--data', '{data}', '--imgsz', '64', '96'], '--imgsz is for checkpoints'),
+        (['{artifact}', '--data', '{data}', '--out', '{data}'], 'holds other things'),
+        (['{artifact}', '--data', '{data}', '--out', '{data}/classes.txt/a'], 'is a file'),
+        (['a.pt', '--data', '{data}', '--runtime', 'openvino'], 'runs on torch only'),
+        (['a.pt', '--data', '{data}', '--precision', 'int8'], 'without INT8'),
+        (['a.pt', '--data', '{data}'], 'a.pt is not a file'),
     ],
 )
 def test_bad_input(options, expected, tiny_artifact, dataset, tmp_path):

@@ -5,24 +5,22 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from importlib import metadata
 from pathlib import Path
 
 import click
 import yaml
 
-from kd_yolo_ros.artifact import Artifact, sha256_of, write_artifact
-from kd_yolo_ros.cli.common import EXISTING, common_options, print_table
+from kd_yolo_ros.artifact import Artifact, write_artifact
+from kd_yolo_ros.checkpoints import is_checkpoint
+from kd_yolo_ros.cli.common import EXISTING, check_out, common_options
+from kd_yolo_ros.cli.image_size import ImageSize, TwoNumberCommand
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.exports import describe_export
-from kd_yolo_ros.manifest import Head, InputSpec, Manifest, ModelFile
-from kd_yolo_ros.metrics.report import new_report, write_json
+from kd_yolo_ros.manifest import MANIFEST
 from kd_yolo_ros.predictor import Predictor
 
-from .image_size import ImageSize, TwoNumberCommand
-from .requirements import require
-
-DEFAULT_SIZE = (640, 640)
+from .artifact_result import report_artifact
+from .requirements import require_export
 
 
 @click.command('import', cls=TwoNumberCommand)
@@ -49,107 +47,18 @@ def import_model(
 ) -> None:
     """Turn MODEL into an artifact that the nodes load.
 
-    MODEL is a YOLOv5 checkpoint (.pt), an .onnx file, or an OpenVINO export folder or .xml.
+    MODEL is a YOLOv5 checkpoint, an .onnx file, or an OpenVINO export folder or .xml.
     """
     class_names = read_names(names) if names else None
-    if model.suffix == '.pt':
-        artifact = import_checkpoint(model, out, imgsz or DEFAULT_SIZE, name, class_names, licence)
+    check_out(out, [MANIFEST])
+    if is_checkpoint(model):
+        require_export()
+        from ..compression.artifact import export_checkpoint
+
+        artifact = export_checkpoint(model, out, imgsz, name, class_names, licence)
     else:
         artifact = import_export(model, out, imgsz, name, class_names, licence)
-    manifest = artifact.manifest
-    file = manifest.files[0]
-    size_mb = sum((artifact.folder / part).stat().st_size for part in file.sha256) / 1e6
-    if json_file:
-        write_json(
-            json_file,
-            new_report(
-                'import',
-                artifact=manifest.name,
-                task=manifest.task,
-                classes=len(manifest.class_names),
-                imgsz=[file.input.height, file.input.width],
-                files=[one.path for one in manifest.files],
-                size_mb=size_mb,
-            ),
-        )
-    print_table(
-        f'{out}',
-        ['name', 'task', 'classes', 'input', 'file', 'MB', 'runs on'],
-        [
-            [
-                manifest.name,
-                manifest.task,
-                len(manifest.class_names),
-                f'{file.input.height}x{file.input.width}',
-                file.path,
-                size_mb,
-                ', '.join(file.runtimes),
-            ]
-        ],
-    )
-
-
-def import_checkpoint(
-    path: Path,
-    out: Path,
-    size: tuple[int, int],
-    name: str | None = None,
-    class_names: tuple[str, ...] | None = None,
-    licence: str | None = None,
-) -> Artifact:
-    """Export a YOLOv5 checkpoint for an input of `size` (height, width) and write its artifact.
-
-    Raises:
-        UserError: the training extra is missing, or the checkpoint or the size does not fit.
-    """
-    require('torch', 'onnx', 'onnxscript', 'onnxruntime')
-    from ..compression.export import check_size, export_onnx
-    from ..models.checkpoint import read_checkpoint
-
-    height, width = size
-    check_size(height, width)
-    checkpoint = read_checkpoint(path)
-    class_names = class_names or checkpoint.names
-    class_names = class_names or tuple(f'class_{i}' for i in range(checkpoint.classes))
-    if len(class_names) != checkpoint.classes:
-        raise UserError(
-            f'{path} has {checkpoint.classes} classes, but {len(class_names)} names were given.'
-        )
-    manifest = Manifest(
-        name=name or path.stem,
-        task=checkpoint.task,
-        class_names=class_names,
-        head=Head(
-            layout='anchor_grid',
-            strides=checkpoint.strides,
-            anchors=tuple(
-                tuple((w, h) for w, h in level) for level in checkpoint.anchors.tolist()
-            ),
-        ),
-        files=(
-            ModelFile(
-                path='model.onnx',
-                runtimes=('onnxruntime', 'openvino'),
-                precision='fp32',
-                input=InputSpec(width, height),
-            ),
-        ),
-        licence=licence or 'unknown',
-        provenance={
-            'checkpoint': {
-                'file': path.name,
-                'sha256': sha256_of(path),
-                'architecture': f'yolov5{checkpoint.size}',
-                'epoch': checkpoint.epoch,
-                'ema': checkpoint.ema,
-            },
-            'versions': {name: metadata.version(name) for name in ('torch', 'onnx')},
-        },
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        graph = Path(folder) / 'model.onnx'
-        export_onnx(checkpoint.build(), graph, height, width)
-        return write_artifact(out, manifest, {'model.onnx': graph})
+    report_artifact('import', artifact, json_file)
 
 
 def import_export(

@@ -15,6 +15,7 @@ import click
 from kd_yolo_ros.artifact import Artifact, write_artifact
 from kd_yolo_ros.cli.common import (
     EXISTING,
+    check_out,
     common_options,
     csv_option,
     print_table,
@@ -23,7 +24,7 @@ from kd_yolo_ros.cli.common import (
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.exports import open_model
 from kd_yolo_ros.frames import open_source
-from kd_yolo_ros.manifest import AP_THRESHOLDS, ModelFile
+from kd_yolo_ros.manifest import AP_THRESHOLDS, MANIFEST, ModelFile
 from kd_yolo_ros.metrics.dataset import open_dataset
 from kd_yolo_ros.metrics.evaluation import evaluate
 from kd_yolo_ros.metrics.report import append_csv, new_report, write_json
@@ -87,6 +88,7 @@ def quantize(
     from ..compression.quantize import FILES
     from ..compression.quantize import quantize as make_int8
 
+    check_out(out, [MANIFEST])
     original = open_model(artifact)
     fp32 = float_onnx(original)
     source = original.model_path(fp32)

@@ -16,3 +16,8 @@ def require(*modules: str) -> None:
             f'This needs {", ".join(missing)}, which is not installed; '
             f"pip install 'kd_yolo_ros[training]'."
         )
+
+
+def require_export() -> None:
+    """Raise UserError unless checkpoints can be read and exported."""
+    require('torch', 'safetensors', 'onnx', 'onnxscript', 'onnxruntime')

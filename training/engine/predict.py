@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from kd_yolo_ros.manifest import AP_THRESHOLDS, InputSpec, Manifest, ModelFile, Thresholds
 from kd_yolo_ros.predictor import Predictor
 
+from ..compression.export import check_size
 from ..models.detect import describe_head
+from ..models.open import DEFAULT_SIZE, model_name, names_of, open_checkpoint
 from ..models.yolov5 import YOLOv5
 from .module_backend import ModuleBackend
 
@@ -57,3 +60,30 @@ def module_predictor(
     manifest.validate(manifest.name)
     backend = ModuleBackend(model, height, width, precision)
     return Predictor.around(backend, manifest, manifest.files[0], thresholds)
+
+
+def checkpoint_predictor(
+    path: Path,
+    precision: str = 'fp32',
+    threads: int | None = None,
+    thresholds: Thresholds | None = None,
+    imgsz: tuple[int, int] | None = None,
+) -> Predictor:
+    """Return a predictor over a checkpoint, on CUDA where there is one; see `open_predictor`.
+
+    `threads` counts for the whole process: PyTorch has one number for all networks.
+    """
+    checkpoint = open_checkpoint(path)
+    size = imgsz or checkpoint.imgsz or DEFAULT_SIZE
+    check_size(*size)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    model = checkpoint.build().fuse()
+    return module_predictor(
+        model.to('cuda' if torch.cuda.is_available() else 'cpu'),
+        names_of(checkpoint, path),
+        size,
+        precision=precision,
+        thresholds=thresholds or Thresholds(),
+        name=model_name(path),
+    )

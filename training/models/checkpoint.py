@@ -7,7 +7,7 @@ Nothing in the file is executed; what is no YOLOv5 of the v6.0 layout is refused
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class Checkpoint:
         task: 'detect'.
         epoch: the epoch it was saved after; None when training had ended.
         ema: whether these are the averaged weights, which are preferred where both are there.
+        imgsz: (height, width) that it was trained with; None where the file does not tell.
+        training: what the file tells of its training; empty for public checkpoints.
     """
 
     state: dict[str, Tensor]
@@ -51,6 +53,8 @@ class Checkpoint:
     task: str
     epoch: int | None
     ema: bool
+    imgsz: tuple[int, int] | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -77,6 +81,27 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     model, is_ema = _weights_of(content, path)
     tensors = dict(_tensors(model, path))
     tensors.pop(f'{HEAD}.anchor_grid', None)  # derived from the anchors in some versions
+    size, state = checked_state(tensors, path)
+    _check_strides(model, path)
+    epoch = content.get('epoch')
+    return Checkpoint(
+        state=state,
+        names=_names(model, content, _classes(state), path),
+        anchors=anchors_px(state),
+        strides=STRIDES,
+        size=size,
+        task='detect',
+        epoch=epoch if type(epoch) is int and epoch >= 0 else None,
+        ema=is_ema,
+    )
+
+
+def checked_state(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, dict[str, Tensor]]:
+    """Return the size of the YOLOv5 that these tensors are, and its state, floats as float32.
+
+    Raises:
+        UserError: they are another network, or not finite; `path` names them.
+    """
     size = _size_of(tensors, path)
     state = {
         name: tensor.float().contiguous() if tensor.is_floating_point() else tensor.contiguous()
@@ -84,18 +109,12 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     }
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise UserError(f'{path} holds weights that are not finite numbers; take an earlier one.')
-    _check_strides(model, path)
-    epoch = content.get('epoch')
-    return Checkpoint(
-        state=state,
-        names=_names(model, content, _classes(state), path),
-        anchors=state[f'{HEAD}.anchors'] * torch.tensor(STRIDES).view(-1, 1, 1),
-        strides=STRIDES,
-        size=size,
-        task='detect',
-        epoch=epoch if type(epoch) is int and epoch >= 0 else None,
-        ema=is_ema,
-    )
+    return size, state
+
+
+def anchors_px(state: Mapping[str, Tensor]) -> Tensor:
+    """Return the anchors of a state in pixels, (levels, anchors, 2)."""
+    return state[f'{HEAD}.anchors'] * torch.tensor(STRIDES).view(-1, 1, 1)
 
 
 def _weights_of(content: Any, path: Path) -> tuple[Any, bool]:

@@ -18,8 +18,8 @@ from kd_yolo_ros.artifact import load_artifact
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.predictor import Predictor
 from kd_yolo_training.cli import requirements
-from kd_yolo_training.cli.import_model import import_checkpoint
 from kd_yolo_training.cli.quantize import quantize
+from kd_yolo_training.compression.artifact import export_checkpoint
 
 
 def run(*args: object) -> str:
@@ -31,7 +31,7 @@ def run(*args: object) -> str:
 def artifact(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('artifact')
     torch.save(random_yolov5(classes=4).state_dict(), folder / 'tiny.pt')
-    import_checkpoint(folder / 'tiny.pt', folder / 'fp32', (64, 96))
+    export_checkpoint(folder / 'tiny.pt', folder / 'fp32', (64, 96))
     return folder / 'fp32'
 
 
@@ -145,7 +145,7 @@ def test_without_the_training_extra(artifact, calibration, tmp_path, monkeypatch
 
 @pytest.mark.slow
 def test_real_accuracy(data_dir, tmp_path):
-    import_checkpoint(data_dir / 'weights' / 'yolov5n.pt', tmp_path / 'fp32', (640, 640))
+    export_checkpoint(data_dir / 'weights' / 'yolov5n.pt', tmp_path / 'fp32', (640, 640))
     run(
         *(tmp_path / 'fp32', '--calibration', data_dir / 'vehicles' / 'train', '--limit', 128),
         *('--out', tmp_path / 'int8', '--data', data_dir / 'coco128'),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, List, Optional, Tuple
 
 import click
 
@@ -14,8 +14,8 @@ class ImageSize(click.ParamType):
     name = 'pixels'
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> Tuple[int, int]:
         """Return (height, width)."""
         if isinstance(value, (list, tuple)):
             parts = [str(part) for part in value]
@@ -29,9 +29,9 @@ class ImageSize(click.ParamType):
 class TwoNumberCommand(click.Command):
     """A command whose --imgsz may be followed by two numbers, which click has no form for."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
         """Join `--imgsz 384 640` into one value."""
-        joined: list[str] = []
+        joined: List[str] = []
         for arg in args:
             if arg.isdecimal() and joined[-2:-1] == ['--imgsz'] and joined[-1].isdecimal():
                 joined[-1] += f'x{arg}'

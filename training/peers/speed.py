@@ -191,6 +191,7 @@ def _theirs(case: Case, load: Load, block: int, folder: Path) -> tuple[float, ..
         close_mosaic=0,
         cache=True,
         amp=False,
+        deterministic=False,
     )
     return run.epoch_s
 

@@ -37,7 +37,8 @@ class PeerRun:
 
     Attributes:
         model: its averaged weights as ONNX, boxes decoded, with class names inside.
-        images_per_s: of every step, waiting for the pictures included.
+        images_per_s: of every step, waiting for the pictures included; on a GPU steps run
+            ahead of their work, and only an epoch's time is exact.
         step_epochs: the epoch of every step, from 0.
         epoch_s: duration of each epoch, seconds.
         trunk_tensors: how many tensors it took over from the trunk it was given.
@@ -70,7 +71,6 @@ def train_peer(
     trunk: Mapping[str, Tensor] | None = None,
     threads: int | None = None,
     seed: int = 0,
-    max_steps: int | None = None,
     on_step: Callable[[int, int], None] | None = None,
     **settings: Any,
 ) -> PeerRun:
@@ -90,7 +90,6 @@ def train_peer(
         trunk: tensors to start from by name, as `trunk_of` returns them; None starts at random.
         threads: of one operation on the CPU; None for all cores.
         seed: of its weights and augmentation.
-        max_steps: end after so many steps; the weights are then written as they are.
         on_step: called with (steps done, steps in all).
         settings: its own options by its own names; the rest stay at its defaults.
 
@@ -104,7 +103,6 @@ def train_peer(
         'batch': batch,
         'threads': threads or os.cpu_count() or 1,
         'seed': seed,
-        'max_steps': max_steps,
         'settings': settings,
         'trunk': trunk and _hash_of(trunk),
         'names': list(fit.names),

@@ -137,9 +137,9 @@ class Trainer(DetectionTrainer):
     def setup_model(self) -> None:
         """Build its network and load the trunk into it, whole or not at all."""
         super().setup_model()
-        file = self.folder / 'trunk.safetensors'
-        if file.is_file():
-            self.trunk_tensors = load_trunk(self.model, load_file(file))
+        if self.spec['trunk']:
+            trunk = load_file(self.folder / 'trunk.safetensors')
+            self.trunk_tensors = load_trunk(self.model, trunk)
 
     def get_validator(self) -> SimpleNamespace:
         """Return what the trainer asks of a validator; its own imports torchvision."""
@@ -162,8 +162,6 @@ class Trainer(DetectionTrainer):
 
     def step_ends(self) -> None:
         """Note how long a step took since the one before it ended, and report it."""
-        if self.device.type == 'cuda':
-            torch.cuda.synchronize()
         now = time.perf_counter()
         steps = len(self.train_loader)
         done = len(self.step_s)
@@ -173,13 +171,12 @@ class Trainer(DetectionTrainer):
         self.step_pictures.append(min(self.spec['batch'], rest))
         self.step_epochs.append(self.epoch)
         self.step_started = now
-        total = min(steps * self.epochs, self.spec['max_steps'] or sys.maxsize)
-        print(done + 1, total, file=self.reports, flush=True)
-        if done + 1 >= total:
-            self.stop = True
+        print(done + 1, steps * self.epochs, file=self.reports, flush=True)
 
     def epoch_ends(self) -> None:
-        """Note how long the epoch took."""
+        """Note how long the epoch took, what a GPU still has to do included."""
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize()
         self.epoch_s.append(time.perf_counter() - self.epoch_started)
 
 

@@ -10,11 +10,11 @@ from random import Random
 
 import numpy as np
 
+from .bodywork import paint
 from .camera import NEAR, Pose
 from .canvas import Canvas
 from .mesh import Colour
 from .people import Look, draw_bars, riding
-from .vehicles import paint
 
 _TURNS = np.linspace(0, 2 * math.pi, 20, endpoint=False)
 _RING = np.stack([np.zeros(20), np.sin(_TURNS), np.cos(_TURNS)], 1)

@@ -21,13 +21,11 @@ class House:
     Attributes:
         front: its front.
         side: 1 on the right of the street, -1 on the left.
-        gable: whether the wall towards the camera is free.
         pitched: whether the roof slopes up from the street.
     """
 
     front: Front
     side: int
-    gable: bool
     pitched: bool
 
     @property
@@ -46,13 +44,12 @@ class House:
         back = -out * _DEPTH
         if camera.to_camera(far[None])[0, 2] < 1:
             return
-        if self.gable:
-            corner, right = (near, back) if self.side > 0 else (near + back, -back)
-            canvas.texture(front.texture, corner, right, up, -ahead)
-            if self.pitched:
-                ridge = near + up + back / 2 + [0, 3.2, 0]
-                triangle = np.array([near + up, near + up + back, ridge])
-                canvas.surface(triangle, front.wall, -ahead)
+        # The wall towards the camera: seen in gaps, at corners and above lower neighbours.
+        corner, right = (near, back) if self.side > 0 else (near + back, -back)
+        canvas.texture(front.texture, corner, right, up, -ahead)
+        if self.pitched:
+            ridge = near + up + back / 2 + [0, 3.2, 0]
+            canvas.surface(np.array([near + up, near + up + back, ridge]), front.wall, -ahead)
         corner, right = (far, near - far) if self.side > 0 else (near, far - near)
         canvas.texture(front.texture, corner, right, up, out)
         if self.pitched:

@@ -20,8 +20,9 @@ from .camera import Camera
 from .ground import Road
 from .outlines import visible_outlines
 from .sensor import Sensor, random_sensor
-from .street import Street, StreetPlan
+from .street import Street, plan_street
 from .styles import CITIES, City
+from .things import SIGHT
 
 SIZE = (1024, 512)
 
@@ -124,7 +125,7 @@ def render(seed: int, split: str, index: int, size: tuple[int, int] = SIZE) -> S
     """
     city = city_of(split, index)
     random = _random(seed, split, index)
-    street = StreetPlan(random, city).build()
+    street = plan_street(random, city)
     mount, sensor = _mount(random), random_sensor(random, street.light.weather == 'night')
     camera = mount.camera(street.ground.road, 0.0, random.choice(street.lanes), size)
     return _record(street, camera, sensor, city, 0.0, _random(seed, split, index, 'noise'))
@@ -154,7 +155,7 @@ def drive(
     city = city_of(split, index)
     random = _random(seed, split, index, 'drive')
     speed = random.uniform(5, 11)
-    street = StreetPlan(random, city, 125.0 + speed * frames / fps, speed).build()
+    street = plan_street(random, city, SIGHT + speed * frames / fps, speed)
     mount, sensor = _mount(random), random_sensor(random, street.light.weather == 'night')
     lane = random.choice(street.lanes)
     for frame in range(frames):

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from functools import cache
 from random import Random
 
-from . import furniture, vehicles
+from . import furniture, transit
+from .cars import car
 from .mesh import Solid
 from .styles import City
+from .trucks import truck
 
 Pick = Callable[[Random], Solid]
 
@@ -27,11 +29,11 @@ class Stock:
             made = [make(random) for _ in range(count)]
             return lambda chooser: chooser.choice(made)
 
-        self.car = several(vehicles.car, 48)
-        self.parked = several(lambda source: vehicles.car(source, lights=False), 48)
-        self.truck = several(vehicles.truck, 14)
-        self.bus = several(vehicles.bus, 12)
-        self.tram = several(vehicles.tram, 6)
+        self.car = several(car, 48)
+        self.parked = several(lambda source: car(source, lights=False), 48)
+        self.truck = several(truck, 14)
+        self.bus = several(transit.bus, 12)
+        self.tram = several(transit.tram, 6)
         self.thing = several(furniture.thing, 24)
         self.billboard = several(furniture.billboard, 12)
         self.container = several(furniture.container, 8)

@@ -58,8 +58,9 @@ def open_predictor(
     try:
         load = entry_points(MODELS)['checkpoint'].load()
     except (KeyError, ImportError) as error:
+        reason = error if isinstance(error, ImportError) else 'kd_yolo_training is not there'
         raise UserError(
-            f"{model} is a checkpoint, which needs PyTorch; pip install 'kd_yolo_ros[training]', "
-            f'or give an artifact (missing: {error}).'
+            f'{model} is a checkpoint, which needs PyTorch ({reason}); give an artifact, or '
+            f"pip install 'kd_yolo_ros[training]'."
         ) from None
     return load(model, precision, threads, thresholds, imgsz)

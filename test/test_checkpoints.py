@@ -31,8 +31,13 @@ class Broken:
         raise ModuleNotFoundError("No module named 'torch'", name='torch')
 
 
-@pytest.mark.parametrize('points', [{}, {'checkpoint': Broken()}])
-def test_a_checkpoint_without_training(points, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ('points', 'reason'),
+    [({}, 'kd_yolo_training is not there'), ({'checkpoint': Broken()}, "No module named 'torch'")],
+)
+def test_a_checkpoint_without_training(points, reason, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, 'entry_points', lambda group: points)
-    with pytest.raises(UserError, match=r"needs PyTorch; pip install 'kd_yolo_ros\[training\]'"):
+    with pytest.raises(UserError) as caught:
         open_predictor(tmp_path / 'a.pt')
+    assert f'needs PyTorch ({reason})' in str(caught.value)
+    assert "pip install 'kd_yolo_ros[training]'" in str(caught.value)

@@ -138,6 +138,16 @@ def ground_truth(path: Path, topic: Optional[str] = None) -> Dict[int, List[Tupl
     return truth
 
 
+def message_types() -> Any:
+    """Return rosbags' store of the messages of ROS 2, with those of vision_msgs 4."""
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    store = get_typestore(Stores.LATEST)
+    for name, text in _VISION_MSGS.items():
+        store.register(get_types_from_msg(text, f'vision_msgs/msg/{name}'))
+    return store
+
+
 def _object(detection: Any, where: str) -> Tuple[str, Box]:
     """Read one Detection2D; older vision_msgs have flat hypotheses and centres."""
     if not len(detection.results):
@@ -243,6 +253,5 @@ def _deserializer(connection: Any) -> Callable[[bytes], Any]:
             types = get_types_from_idl(definition)
             store.register({name: t for name, t in types.items() if name not in known})
         elif connection.msgtype == DETECTIONS:
-            for name, text in _VISION_MSGS.items():
-                store.register(get_types_from_msg(text, f'vision_msgs/msg/{name}'))
+            store = message_types()
     return lambda data: store.deserialize_cdr(data, connection.msgtype)

@@ -12,27 +12,7 @@ import click
 from kd_yolo_ros.cli.common import common_options, print_table, progress
 from kd_yolo_ros.errors import UserError
 
-
-class PictureSize(click.ParamType):
-    """WIDTHxHEIGHT in pixels."""
-
-    name = 'size'
-
-    def convert(
-        self,
-        value: str | tuple[int, int],
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> tuple[int, int]:
-        """Return (width, height)."""
-        if isinstance(value, tuple):
-            return value
-        width, _, height = value.partition('x')
-        if not (width.isdigit() and height.isdigit()):
-            self.fail(f"'{value}' is no size; write 1024x512.", param, ctx)
-        if not (64 <= int(width) <= 4096 and 64 <= int(height) <= 4096):
-            self.fail(f"'{value}' is out of range; sides go from 64 to 4096 pixels.", param, ctx)
-        return int(width), int(height)
+from .picture_size import PictureSize
 
 
 @click.command()
@@ -92,7 +72,7 @@ def scenes(
         write_json(
             json_file,
             new_report(
-                'scenes', seed=seed, size=list(size), pictures=pictures, objects=found,
+                'data scenes', seed=seed, size=list(size), pictures=pictures, objects=found,
                 seconds=seconds, pictures_per_second=rate,
             ),
         )  # fmt: skip

@@ -97,7 +97,7 @@ def write(jobs: list[Job], processes: int | None = None) -> Iterator[tuple[Job, 
         jobs: as from `plan`.
         processes: how many work at the same time; the number of cores without.
     """
-    processes = processes or os.cpu_count() or 1
+    processes = processes or len(os.sched_getaffinity(0))
     if processes == 1 or len(jobs) == 1:
         for job in jobs:
             yield job, work(job)

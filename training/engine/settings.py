@@ -101,7 +101,8 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """Return all settings by name, augmentation among them, as a recipe has them."""
         own = dataclasses.asdict(self)
-        return {**own, **own.pop('augmentation')}
+        augmentation = own.pop('augmentation')
+        return {**own, **augmentation}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Settings:

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches: every picture once an epoch, the same whoever makes them, shared without gaps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from shapes import write_shapes
+
+from kd_yolo_training.data.augmentation import Augmentation, Augmenter
+from kd_yolo_training.data.loader import TrainingBatches
+from kd_yolo_training.data.picture_store import PictureStore
+from kd_yolo_training.data.read import read_dataset
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return read_dataset(write_shapes(tmp_path_factory.mktemp('shapes'), fit=11), 'fit').pictures
+
+
+def batches(data, **more):
+    augmenter = Augmenter(data, PictureStore(data, 64, more.pop('keep', None)), Augmentation())
+    return TrainingBatches(augmenter, len(data), 4, 0, **more)
+
+
+def test_form_of_a_batch(data):
+    made = batches(data)
+    assert len(made) == 3
+    sizes = []
+    for batch in made.epoch(0):
+        assert batch.images.dtype == torch.uint8 and batch.images.shape[1:] == (3, 64, 64)
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        assert batch.targets.dtype == torch.float32 and batch.targets.shape[1] == 6
+        assert batch.targets[:, 0].max() < len(batch.images)
+        sizes.append(len(batch.images))
+    assert sizes == [4, 4, 3]
+
+
+@pytest.mark.parametrize('keep', [True, False])
+def test_workers_change_nothing(data, keep):
+    alone = list(batches(data, keep=keep).epoch(3))
+    shared = batches(data, keep=keep, workers=2)
+    list(shared.epoch(0))  # what came before leaves no trace
+    for a, b in zip(alone, shared.epoch(3), strict=True):
+        assert torch.equal(a.images, b.images) and torch.equal(a.targets, b.targets)
+
+
+def test_every_epoch_has_an_order_of_its_own(data):
+    made = batches(data)._order
+    seen = []
+    for number in (0, 1):
+        made.number = number
+        keys = [key for batch in made for key in batch]
+        assert sorted(index for _, index, _ in keys) == list(range(11))
+        assert {epoch for epoch, _, _ in keys} == {number}
+        seen.append([index for _, index, _ in keys])
+    assert seen[0] != seen[1]
+
+
+def test_processes_share_a_batch(data):
+    def keys(**world):
+        return list(batches(data, **world)._order)
+
+    whole = keys()
+    parts = [keys(rank=rank, world=2) for rank in (0, 1)]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        assert len(first) == len(second)
+        assert set(batch) <= {*first, *second}
+    indices = {index for part in parts for batch in part for _, index, _ in batch}
+    assert indices == set(range(11))
+
+
+def test_mosaic_can_be_left_out(data):
+    with_mosaic, without = batches(data).epoch(0), batches(data).epoch(0, mosaic=False)
+    assert not torch.equal(next(with_mosaic).images, next(without).images)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings: what is impossible is refused in one sentence, and they survive a recipe."""
+
+from __future__ import annotations
+
+import pytest
+
+from kd_yolo_ros.errors import UserError
+from kd_yolo_training.engine.settings import Settings, setting_fields
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'said'),
+    [
+        ({'imgsz': 100}, 'multiple of 32'),
+        ({'model': 'z'}, 'n, s, m, l, x'),
+        ({'optimizer': 'adam'}, 'sgd, adamw'),
+        ({'epochs': 0}, 'epochs'),
+        ({'class_balance': 1.0}, 'class_balance'),
+        ({'anchor_ratio': 1.0}, 'anchor_ratio'),
+        ({'freeze': 25}, 'freeze'),
+        ({'learning_rate': 0.1}, "no setting 'learning_rate'"),
+    ],
+)
+def test_impossible_settings_are_refused(wrong, said):
+    with pytest.raises(UserError, match=said):
+        Settings.from_dict(wrong)
+
+
+def test_a_recipe_gives_the_same_settings():
+    settings = Settings.from_dict(
+        {'model': 'n', 'lr': 0.002, 'mosaic': 0.5, 'class_balance': 0.99}
+    )
+    assert settings.augmentation.mosaic == 0.5
+    assert Settings.from_dict(settings.to_dict()) == settings
+    assert set(settings.to_dict()) == {field.name for field in setting_fields()}
+
+
+def test_every_setting_says_what_it_is():
+    assert all(field.metadata['help'] for field in setting_fields())

@@ -22,11 +22,9 @@ from kd_yolo_ros.predictor import Predictor
 
 from ..data.dataset import DataSet
 from ..data.read import read_dataset
-from ..engine.files import read_tensors
-from ..engine.predict import module_predictor
+from ..engine.predict import checkpoint_predictor
 from ..engine.validation import validate
-from ..models.checkpoint import read_checkpoint
-from ..models.yolov5 import YOLOv5
+from ..models.open import open_checkpoint
 from . import OURS, THEIRS
 from .ours import train_ours
 from .ultralytics import train_peer, trunk_of
@@ -114,7 +112,7 @@ def means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _ours(task: Task, fit: DataSet, seed: int, folder: Path, on_step: Step) -> dict[str, Any]:
-    size = read_checkpoint(task.weights).size
+    size = open_checkpoint(task.weights).size
     options = {
         'data': str(task.data.resolve()),
         'weights': str(task.weights.resolve()),
@@ -132,16 +130,13 @@ def _ours(task: Task, fit: DataSet, seed: int, folder: Path, on_step: Step) -> d
     run = train_ours(options, folder, lambda done: on_step(name, done, task.epochs))
 
     def predictor() -> Predictor:
-        tensors, info = read_tensors(run.weights)
-        model = YOLOv5(size, len(info['names']))
-        model.load_state_dict(tensors)
-        return module_predictor(model.eval(), info['names'], tuple(info['imgsz']))
+        return checkpoint_predictor(run.weights, thresholds=AP_THRESHOLDS)
 
     return _measured(folder, predictor, task, fit, run.epoch_s, options)
 
 
 def _theirs(task: Task, fit: DataSet, seed: int, folder: Path, on_step: Step) -> dict[str, Any]:
-    start = read_checkpoint(task.weights)
+    start = open_checkpoint(task.weights)
     name = f'{THEIRS} seed {seed}'
     run = train_peer(
         start.size,

@@ -18,6 +18,8 @@ from .canvas import Canvas
 
 Colour = Sequence[float]
 
+_AXES = np.eye(3)
+
 
 @dataclass(frozen=True)
 class Lamp:
@@ -174,7 +176,7 @@ class MeshBuilder:
         corners: int = 14,
     ) -> None:
         """Add a disc that looks along `out`, one of the axes."""
-        first, second = (np.eye(3)[i] for i in range(3) if abs(out[i]) < 0.5)
+        first, second = (_AXES[i] for i in range(3) if abs(out[i]) < 0.5)
         angles = np.arange(corners) * (2 * math.pi / corners)
         around = np.cos(angles)[:, None] * first + np.sin(angles)[:, None] * second
         points = np.array(centre, float) + radius * around
@@ -190,12 +192,14 @@ class MeshBuilder:
 
     def build(self) -> Mesh:
         """Return the mesh of everything added."""
-        starts = np.cumsum([0, *(len(points) for points in self._points)])
+        counts = np.array([len(points) for points in self._points])
+        starts = np.cumsum([0, *counts])
+        vertices = np.concatenate(self._points)
         return Mesh(
-            np.concatenate(self._points),
+            vertices,
             tuple(np.arange(a, b) for a, b in zip(starts, starts[1:], strict=False)),
             np.array(self._normals),
-            np.array([points.mean(0) for points in self._points]),
+            np.add.reduceat(vertices, starts[:-1], axis=0) / counts[:, None],
             np.array(self._colours, float),
             np.array(self._glow),
             np.array(self._detail),

@@ -65,12 +65,10 @@ class Ground:
         road: the axis.
         strips: bands, markings and kerbs.
         base: colour of what lies beyond, BGR.
-        edges: d of the left and right edge of the road, m.
     """
 
     road: Road
     base: Colour
-    edges: tuple[float, float]
     strips: list[Strip] = field(default_factory=list)
 
     def draw(self, canvas: Canvas) -> None:

@@ -36,8 +36,7 @@ def place_crossings(plan: Plan) -> None:
                     turn = random.choice((-1, 1)) * math.pi / 2 + random.gauss(0, 0.15)
                     at_s, at_d = near + random.uniform(-1, 1), random.uniform(-left, right)
                     if plan.clear(at_s, at_d, 0.3, 0.3):
-                        plan.add(one, at_s, at_d, 'person', turn=turn,
-                                  speed=1.3 * one.stride)  # fmt: skip
+                        plan.add(one, at_s, at_d, 'person', turn=turn, speed=1.3 * one.stride)
         if with_signals:
             _signals(plan, at, half)
         else:
@@ -63,16 +62,11 @@ def _signals(plan: Plan, at: float, half: float) -> None:
         arm = -round(random.uniform(3.5, 6), 1) if gantry and k in (0, 3) else 0.0
         height = 5.6 if arm else low + 1.0
         plan.add(signals.signal_pole(height, arm), s, d, turn=turn, y=KERB)
-        _signal(plan, signals.Signal(low, 0.0, start, backboard=False), s, d, turn)
+        _signal(plan, signals.Signal(low, 0.0, start), s, d, turn)
         if arm:
             for share in (1.0, 0.55)[: plan.each_way]:
-                _signal(
-                    plan,
-                    signals.Signal(4.55, arm * share, start, scale=1.1, backboard=board),
-                    s,
-                    d,
-                    turn,
-                )
+                over = signals.Signal(4.55, arm * share, start, scale=1.1, backboard=board)
+                _signal(plan, over, s, d, turn)
             if random.random() < 0.4:
                 sign, back = signs.random_sign(random, 4.5, arm * 0.25)
                 plan.add(sign, s, d, 'traffic sign', turn=turn, y=KERB, nearer=0.15, shadow=False)

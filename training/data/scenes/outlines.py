@@ -54,7 +54,7 @@ def _windows(canvas: Canvas) -> dict[int, tuple[int, int, int, int]]:
         np.minimum.at(low[:, axis], numbers, where)
         np.maximum.at(high[:, axis], numbers, where + 1)
     seen = np.flatnonzero(high[:, 0])
-    return {int(k): (*low[k].tolist(), *high[k].tolist()) for k in seen}  # type: ignore[misc]
+    return {int(k): (*low[k].tolist(), *high[k].tolist()) for k in seen}
 
 
 def _polygon(mask: np.ndarray, smallest: float) -> np.ndarray | None:

@@ -24,7 +24,7 @@ def lay_ground(plan: Plan, road: Road) -> Ground:
     )
     base = random.choice(((118, 124, 126), (70, 122, 96), (126, 132, 136)))
     left, right = plan.kerbs
-    ground = Ground(road, base, (-left, right))
+    ground = Ground(road, base)
     add, end = ground.strips.append, plan.length + 60
     for side, kerb in ((-1, left), (1, right)):
         width = plan.pavement[side > 0]
@@ -40,11 +40,9 @@ def lay_ground(plan: Plan, road: Road) -> Ground:
         add(Strip(side * kerb, side * (kerb + 0.16), -20, end, stone, KERB))
         add(Strip(side * kerb, side * kerb, -20, end, tuple(0.75 * c for c in stone), KERB, True))
         if plan.parking[side > 0]:
-            inner = kerb - 2.2 - (1.6 if plan.cycle_lane else 0.3)
             bay = tuple(c * random.uniform(0.9, 1.12) for c in asphalt)
             add(Strip(side * (kerb - 2.2), side * kerb, -20, end, bay))
             add(Strip(side * (kerb - 2.26), side * (kerb - 2.16), -20, end, _WHITE))
-            del inner
     for at, half, _ in plan.crossings:
         add(Strip(-70, 70, at - half, at + half, asphalt))
     _wear(plan, ground, asphalt)
@@ -110,8 +108,10 @@ def _markings(plan: Plan, ground: Ground) -> None:
                 for d in np.arange(-left + 0.4, right - 0.4, 1.0):
                     add(Strip(d, d + 0.5, end_of, end_of + 2.8, white))
             stop = end_of - 1.2 if sign < 0 else end_of + 3.6
-            d1, d2 = (plan.median, plan.kerbs[1] - 2.2 * plan.parking[1]) if sign < 0 else (
-                -plan.kerbs[0] + 2.2 * plan.parking[0], -plan.median)  # fmt: skip
+            if sign < 0:
+                d1, d2 = plan.median, right - 2.2 * plan.parking[1]
+            else:
+                d1, d2 = 2.2 * plan.parking[0] - left, -plan.median
             add(Strip(d1, d2, stop, stop + 0.4, white))
 
 

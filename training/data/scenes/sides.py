@@ -73,8 +73,13 @@ def furnish(plan: Plan, side: int) -> None:
         elif random.random() < 0.24 * city.cycling:
             _rack(plan, s, side * (kerb + random.choice((0.9, width - 1.0))))
         elif random.random() < 0.3:
-            plan.add(stock(plan.city).thing(random), s, random.choice((near, far)),
-                      turn=random.choice((0, math.pi / 2)), y=KERB)  # fmt: skip
+            plan.add(
+                stock(plan.city).thing(random),
+                s,
+                random.choice((near, far)),
+                turn=random.choice((0, math.pi / 2)),
+                y=KERB,
+            )
         elif random.random() < 0.1:
             turn = random.choice((0.0, math.pi / 2, math.pi, 0.2))
             plan.add(stock(plan.city).billboard(random), s, far, turn=turn, y=KERB)
@@ -89,8 +94,14 @@ def furnish(plan: Plan, side: int) -> None:
 def _rack(plan: Plan, s: float, d: float) -> None:
     turn = plan.random.choice((0.0, math.pi / 2, math.pi, 0.5))
     for k in range(plan.random.choice((1, 1, 2, 3, 4))):
-        plan.add(bicycle(plan.random), s + 0.75 * k, d, 'bicycle',
-                  turn=turn + plan.random.gauss(0, 0.12), y=KERB)  # fmt: skip
+        plan.add(
+            bicycle(plan.random),
+            s + 0.75 * k,
+            d,
+            'bicycle',
+            turn=turn + plan.random.gauss(0, 0.12),
+            y=KERB,
+        )
 
 
 def put_signs(plan: Plan, s: float, d: float, facing: bool) -> None:

@@ -16,7 +16,8 @@ def vehicle(plan: Plan) -> tuple[Model, str]:
     """Draw a car, truck or bus, and its label."""
     random = plan.random
     kind = random.choices(('car', 'truck', 'bus'), (100, 4, 4))[0]
-    return getattr(stock(plan.city), kind)(random), kind
+    made = stock(plan.city)
+    return {'car': made.car, 'truck': made.truck, 'bus': made.bus}[kind](random), kind
 
 
 def place_traffic(plan: Plan) -> None:
@@ -30,8 +31,14 @@ def place_traffic(plan: Plan) -> None:
             s = random.uniform(9, 30) if way > 0 else random.uniform(2, 30)
             while s < plan.length + (60 if plan.moving else 0):
                 model, label = vehicle(plan)
-                plan.add_vehicle(model, s + model.size[2] / 2, d + random.gauss(0, 0.15),
-                                    label, 0.0 if way > 0 else math.pi, speed)  # fmt: skip
+                plan.add_vehicle(
+                    model,
+                    s + model.size[2] / 2,
+                    d + random.gauss(0, 0.15),
+                    label,
+                    0.0 if way > 0 else math.pi,
+                    speed,
+                )
                 s += model.size[2] + 4 + random.expovariate(1 / dense)
     if plan.tracks:
         for way in (1, -1):
@@ -53,21 +60,11 @@ def place_cyclists(plan: Plan) -> None:
             d = way * (outer + (0.8 if plan.cycle_lane else -0.4))
             _ridden(plan, s, d, 0.0 if way > 0 else math.pi, False)
         if random.random() < 0.11:
-            _ridden(
-                plan,
-                random.uniform(8, 70),
-                way * (outer - LANE / 2),
-                0.0 if way > 0 else math.pi,
-                True,
-            )
+            s, turn = random.uniform(8, 70), 0.0 if way > 0 else math.pi
+            _ridden(plan, s, way * (outer - LANE / 2), turn, True)
     if random.random() < 0.1 * plan.city.cycling:  # somebody crosses the street
-        _ridden(
-            plan,
-            random.uniform(12, 50),
-            random.uniform(-4, 4),
-            random.choice((-1, 1)) * 1.4,
-            False,
-        )
+        s, d = random.uniform(12, 50), random.uniform(-4, 4)
+        _ridden(plan, s, d, random.choice((-1, 1)) * 1.4, False)
 
 
 def _ridden(plan: Plan, s: float, d: float, turn: float, motor: bool) -> None:

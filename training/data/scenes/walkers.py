@@ -37,8 +37,15 @@ def place_walkers(plan: Plan, side: int) -> None:
             heading = turn + random.gauss(0, 0.2)
             if one.stride == 0:
                 heading = random.uniform(0, 2 * math.pi)
-            plan.add(one, s + random.uniform(-0.3, 0.3), d + 0.6 * k, 'person', turn=heading,
-                      speed=1.4 * one.stride, y=KERB)  # fmt: skip
+            plan.add(
+                one,
+                s + random.uniform(-0.3, 0.3),
+                d + 0.6 * k,
+                'person',
+                turn=heading,
+                speed=1.4 * one.stride,
+                y=KERB,
+            )
 
 
 def place_groups(plan: Plan) -> None:

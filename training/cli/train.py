@@ -73,7 +73,9 @@ def _resume(ctx: click.Context, param: click.Parameter, folder: Path | None) -> 
     show_default=True,
     help='Measure AP on the select pictures after every epoch.',
 )
-@click.option('--weights', type=EXISTING, help='Start from this checkpoint.')
+@click.option(
+    '--weights', type=EXISTING, help='Start from this checkpoint: .pt, .safetensors or a run.'
+)
 @click.option('--out', type=EXISTING, required=True, help='Folder of the run; goes on with it.')
 @click.option(
     '--resume',
@@ -131,7 +133,7 @@ def train(
     from ..engine.run_folder import BEST, write_settings
     from ..engine.train import Machine, Outlets, usable
     from ..engine.train import train as run
-    from ..models.checkpoint import read_checkpoint
+    from ..models.open import open_checkpoint
 
     if out.is_file():
         raise UserError(f'{out} is a file; give a folder for the run.')
@@ -152,7 +154,7 @@ def train(
         cores = len(os.sched_getaffinity(0))
         most = 1 if world.device.type == 'cpu' else 8
         machine = Machine(min(most, cores - 1) if workers is None else workers, keep)
-        start = read_checkpoint(weights) if weights else None
+        start = open_checkpoint(weights) if weights else None
         history = run(settings, fit, select, out, world, start, machine, outlets)
     if not world.first or not history:
         return

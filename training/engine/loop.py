@@ -14,10 +14,19 @@ from torch import Tensor, nn
 from kd_yolo_ros.errors import UserError
 
 from ..data.loader import Batch, TrainingBatches
+from ..models.tensor_file import read_tensors, write_tensors
 from .distributed import World
-from .files import read_tensors, write_tensors, write_weights
 from .optimizer import clip_gradients, set_rates
-from .run_folder import BEST, CURVES, LAST, RESULTS, RESUME, write_curves, write_table
+from .run_folder import (
+    BEST,
+    CURVES,
+    LAST,
+    RESULTS,
+    RESUME,
+    write_curves,
+    write_table,
+    write_weights,
+)
 from .settings import Settings
 from .state import TrainingState
 
@@ -162,6 +171,8 @@ def resume(state: TrainingState, folder: Path, info: dict[str, Any]) -> bool:
     if not (folder / RESUME).is_file():
         return False
     tensors, numbers = read_tensors(folder / RESUME)
+    if numbers is None:
+        raise UserError(f'{folder / RESUME} was not written by kd-yolo train; give another --out.')
     for name, value in info['run'].items():
         if numbers['run'].get(name) != value:
             raise UserError(

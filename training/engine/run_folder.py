@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from torch import Tensor
 
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.metrics.report import write_whole
+from kd_yolo_ros.metrics.report import write_json, write_whole
+
+from ..models.tensor_file import write_tensors
 
 SETTINGS = 'settings.yaml'
 RESULTS = 'results.csv'
@@ -44,6 +47,12 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f'{file} holds no settings.')
     return content
+
+
+def write_weights(path: Path, state: dict[str, Tensor], info: dict[str, Any]) -> None:
+    """Write a network's weights, with a copy of `info` beside them for people: a .json."""
+    write_tensors(path, state, info)
+    write_json(path.with_suffix('.json'), info)
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -29,6 +29,7 @@ from ..data.picture_store import PictureStore
 from ..losses.detection import DetectionLoss, Gains
 from ..models.checkpoint import Checkpoint
 from ..models.detect import COCO_ANCHORS
+from ..models.open import FORMAT
 from ..models.transfer import transfer
 from ..models.yolov5 import YOLOv5
 from . import loop
@@ -43,7 +44,6 @@ from .state import TrainingState
 from .task import DetectionTask
 from .validation import validate
 
-FORMAT = 1  # of the information beside the weights
 SHOWN_BATCHES = 2
 
 

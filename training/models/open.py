@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kd_yolo_ros.errors import UserError
 
 from .checkpoint import Checkpoint, anchors_px, checked_state, read_checkpoint
 from .detect import STRIDES
+from .tensor_file import read_tensors
 
 DEFAULT_SIZE = (640, 640)  # of public checkpoints, which do not tell theirs
 FORMAT = 1
-HEADER = 'kd_yolo_ros'
 BEST = Path('weights', 'best.safetensors')
 
 # What else the description holds about the training is passed on as it is.
@@ -111,18 +110,12 @@ def read_safetensors(path: Path) -> Checkpoint:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the description."""
-    if not path.is_file():
-        raise UserError(f'{path} is not a file; give a checkpoint (.pt or .safetensors).')
-    try:
-        with safe_open(path, framework='pt') as file:
-            header = (file.metadata() or {}).get(HEADER)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f'{path} is damaged ({reason}); take another checkpoint.') from None
+    tensors, info = read_tensors(path)
+    if info is not None:
+        return tensors, info
     beside = path.with_suffix('.json')
     try:
-        info = json.loads(header if header is not None else beside.read_text(encoding='utf-8'))
+        info = json.loads(beside.read_text(encoding='utf-8'))
     except FileNotFoundError:
         raise UserError(
             f'{path} does not say what its weights are, and there is no {beside.name} beside it; '

@@ -23,7 +23,7 @@ from kd_yolo_ros.predictor import Predictor
 from kd_yolo_training.cli import requirements
 from kd_yolo_training.cli.export import export
 from kd_yolo_training.compression.artifact import export_checkpoint
-from kd_yolo_training.engine.files import write_weights
+from kd_yolo_training.engine.run_folder import write_weights
 
 NAMES = ['red', 'green', 'blue']
 

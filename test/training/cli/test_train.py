@@ -17,8 +17,8 @@ import yaml
 from processes import kd_yolo
 from shapes import write_shapes
 
-from kd_yolo_training.engine.files import read_tensors
 from kd_yolo_training.engine.run_folder import LAST, RESULTS, RESUME
+from kd_yolo_training.models.tensor_file import read_tensors
 
 OPTIONS = {'model': 'n', 'imgsz': 64, 'batch': 4, 'epochs': 4, 'close-mosaic': 1}
 TRAIN = ['-m', 'kd_yolo_ros.cli.main', 'train', '--threads', '1', '--device', 'cpu']

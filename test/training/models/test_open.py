@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from kd_yolo_ros.errors import UserError
 from kd_yolo_training.models.open import (
-    HEADER,
     checkpoint_file,
     model_name,
     names_of,
     open_checkpoint,
 )
+from kd_yolo_training.models.tensor_file import HEADER
 
 NAMES = ['car', 'bus', 'tram', 'person']
 
@@ -70,7 +70,7 @@ def test_our_own_weights(network, tmp_path, header):
 
 
 def test_what_training_writes(network, tmp_path):
-    from kd_yolo_training.engine.files import write_weights
+    from kd_yolo_training.engine.run_folder import write_weights
 
     write_weights(tmp_path / 'last.safetensors', network.state_dict(), info_of(network))
     assert open_checkpoint(tmp_path / 'last.safetensors').training == {'run': {'seed': 3}}

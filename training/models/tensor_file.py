@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights and training states on disk: safetensors, with what they are in the file's header.
+"""Tensors on disk as safetensors, with what they are as JSON in the header of the same file.
 
 A file is replaced as a whole, so that a kill at any moment leaves the old or the new one.
 """
@@ -17,7 +17,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.metrics.report import write_json
 
 HEADER = 'kd_yolo_ros'
 
@@ -42,28 +41,22 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], info: dict[str, Any]) 
             scratch.unlink()
 
 
-def write_weights(path: Path, state: dict[str, Tensor], info: dict[str, Any]) -> None:
-    """Write a network's weights, with a copy of `info` beside them for people: a .json."""
-    write_tensors(path, state, info)
-    write_json(path.with_suffix('.json'), info)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote.
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """Read tensors, and what the header says of them: None where it was written by others.
 
     Raises:
-        UserError: it is missing, damaged, or not one of ours.
+        UserError: the file is missing or damaged.
     """
+    if not path.is_file():
+        raise UserError(f'{path} is not a file; give a checkpoint (.pt or .safetensors).')
     try:
         with safe_open(path, framework='pt') as file:
             header = (file.metadata() or {}).get(HEADER)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        info = json.loads(header) if header else None
-    except FileNotFoundError:
-        raise UserError(f'{path} does not exist.') from None
-    except (OSError, SafetensorError, ValueError) as error:
+        info = None if header is None else json.loads(header)
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f'{path} is damaged ({reason}); take another checkpoint.') from None
-    if not isinstance(info, dict):
-        raise UserError(f'{path} was not written by kd-yolo train.')
+    if info is not None and not isinstance(info, dict):
+        raise UserError(f'{path}: its header holds no JSON object; take another checkpoint.')
     return tensors, info

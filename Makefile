@@ -28,7 +28,7 @@ endif
 
 export MODEL DRIVE CALIBRATION
 
-.PHONY: demo format lint setup test
+.PHONY: demo format lint setup slow test
 .DEFAULT_GOAL := test
 
 setup:
@@ -36,6 +36,9 @@ setup:
 
 test: setup
 	@$(VENV_PYTHON) -m pytest -q -m 'not slow' $(TESTS)
+
+slow: setup  # experiments of a quarter of an hour each
+	@$(VENV_PYTHON) -m pytest -s -m slow $(TESTS)
 
 demo: setup
 	@$(VENV_PYTHON) scripts/demo.py

@@ -13,7 +13,10 @@ TIMEOUT_S = 240  # far more than any of them needs, also on a busy machine
 
 
 def run_python(
-    *arguments: object, path: Sequence[Path] = (), cwd: Path | None = None
+    *arguments: object,
+    path: Sequence[Path] = (),
+    cwd: Path | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> subprocess.CompletedProcess:
     """Run Python with these arguments, and with folders before all others on its path."""
     inherited = os.environ.get('PYTHONPATH')
@@ -24,7 +27,7 @@ def run_python(
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=timeout_s,
     )
 
 

@@ -130,6 +130,16 @@ def test_package_imports_neither_training_nor_torch() -> None:
     assert offenders(PACKAGE_SOURCES, find) == {}
 
 
+def test_ultralytics_is_for_augmentation_and_comparison_alone() -> None:
+    allowed = {TRAINING / 'data' / 'augmentation.py', *(TRAINING / 'peers').glob('*.py')}
+
+    def find(path: Path) -> set[str]:
+        imported = set(map(top, imported_modules(parse(path))))
+        return imported & ({'torchvision'} | ({'ultralytics'} if path not in allowed else set()))
+
+    assert offenders(SOURCES, find) == {}
+
+
 def test_nothing_unpickles() -> None:
     def find(path: Path) -> set[str]:
         tree = parse(path)

@@ -118,8 +118,22 @@ def check_out(folder: Path, made: Sequence[str]) -> None:
         raise UserError(f'{folder} is there and holds other things; give another --out.')
 
 
-def progress(items: Iterable, description: str, total: Optional[int] = None) -> Iterable:
-    """Show a progress bar on the terminal's error stream while iterating."""
+def progress(
+    items: Iterable,
+    description: str,
+    total: Optional[int] = None,
+    unit: str = 'it',
+    scale: int = 1,
+) -> Iterable:
+    """Show a progress bar on the terminal's error stream while iterating.
+
+    Args:
+        items: what to iterate over.
+        description: stands before the bar.
+        total: number of items; None asks them.
+        unit: of what is counted.
+        scale: units of an item.
+    """
     from tqdm import tqdm
 
     # In a log every refresh is a line of its own.
@@ -131,6 +145,8 @@ def progress(items: Iterable, description: str, total: Optional[int] = None) -> 
         leave=False,
         dynamic_ncols=True,
         mininterval=interval,
+        unit=unit,
+        unit_scale=scale if scale > 1 else False,
     )
 
 

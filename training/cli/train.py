@@ -206,8 +206,8 @@ def _read(data: Path, select_data: Path | None, evaluates: bool) -> tuple[Any, A
 def _outlets(settings: Settings) -> Any:
     from ..engine.train import Outlets
 
-    def show(items: Iterable, title: str, count: int) -> Iterable:
-        return progress(items, title, count)
+    def show(items: Iterable, title: str, count: int, pictures: int = 1) -> Iterable:
+        return progress(items, title, count, ' pictures', pictures)
 
     def row(result: dict[str, Any]) -> None:
         left = settings.epochs - result['epoch'] - 1

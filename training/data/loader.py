@@ -44,6 +44,9 @@ class TrainingBatches:
         rank: of this process, of `world` that share each batch.
         world: number of those processes.
         pin: whether batches go to a GPU.
+
+    Attributes:
+        pictures: of an epoch.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class TrainingBatches:
         world: int = 1,
         pin: bool = False,
     ) -> None:
+        self.pictures = count
         self._order = _Order(count, batch, seed, rank, world)
         self._loader = DataLoader(
             _Samples(augmenter, seed),

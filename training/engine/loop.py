@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from .state import TrainingState
 AUTOCAST = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 Evaluate = Callable[[], dict[str, Any]]
-Progress = Callable[[Iterable, str, int], Iterable]
+Progress = Callable[[Iterable, str, int, int], Iterable]
 
 
 def run(
@@ -60,7 +60,7 @@ def run(
         world: the processes that share the work; only the first evaluates and writes.
         info: goes into every weights file: architecture, names, anchors, ….
         evaluate: measures the averaged weights on the select split; None never does.
-        progress: wraps the batches of an epoch, with a description and their number.
+        progress: wraps the batches of an epoch, with a description, their number and size.
         report: called with each epoch's row of results.
 
     Raises:
@@ -75,14 +75,15 @@ def run(
         state.epoch = epoch + 1
         if not world.first:
             continue
-        measured = evaluate() if evaluate else {}
+        due = state.epoch % settings.eval_every == 0 or state.epoch == settings.epochs
+        measured = evaluate() if evaluate and due else {}
         row = {
             'epoch': epoch,
             **means,
             'lr': max(group['lr'] for group in state.optimizer.param_groups),
             'map50_95': measured.get('map50_95'),
             'map50': measured.get('map50'),
-            'images_per_s': len(batches) * settings.batch / seconds,
+            'images_per_s': batches.pictures / seconds,
             'train_s': seconds,
             'evaluate_s': time.perf_counter() - started - seconds,
         }
@@ -107,9 +108,10 @@ def train_epoch(
     task.train()
     optimizer.zero_grad()
     title = f'epoch {state.epoch + 1}/{settings.epochs}'
-    for number, batch in enumerate(
-        _shown(batches.epoch(state.epoch, mosaic), progress, title, len(batches), world)
-    ):
+    shown: Iterable[Batch] = batches.epoch(state.epoch, mosaic)
+    if world.first:
+        shown = progress(shown, title, len(batches), settings.batch)
+    for number, batch in enumerate(shown):
         wanted = set_rates(optimizer, settings, state.epoch, number, len(batches))
         images, targets = on_device(batch, world.device)
         with _autocast(settings.precision, world.device):
@@ -192,9 +194,3 @@ def _is_over(state: TrainingState, settings: Settings) -> bool:
 def _autocast(precision: str, device: torch.device) -> torch.autocast:
     dtype = AUTOCAST[precision]
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
-
-
-def _shown(
-    batches: Iterator[Batch], progress: Progress, title: str, count: int, world: World
-) -> Iterable[Batch]:
-    return progress(batches, title, count) if world.first else batches

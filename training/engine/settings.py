@@ -65,6 +65,7 @@ class Settings:
     autoanchor: bool = _setting(True, 'Compute new anchors where the given ones fit badly.')
 
     close_mosaic: int = _setting(10, 'The last epochs, this many, go without mosaics.')
+    eval_every: int = _setting(1, 'Epochs between two evaluations; the last epoch has one.')
     patience: int = _setting(100, 'Epochs without a better AP after which training stops.')
     precision: str = _setting('fp32', 'bf16 and fp16 are mixed precision.', PRECISIONS)
     deterministic: bool = _setting(False, 'Bit-for-bit repeatable on CUDA too, and slower.')
@@ -94,6 +95,7 @@ class Settings:
             (self.anchor_ratio > 1, 'anchor_ratio has to be above 1.'),
             (0 < self.ema_decay < 1, 'ema_decay has to be between 0 and 1.'),
             (self.patience >= 1, 'patience has to be at least 1 epoch.'),
+            (self.eval_every >= 1, 'eval_every has to be at least 1 epoch.'),
         ):
             if not holds:
                 raise UserError(sentence)

@@ -53,12 +53,12 @@ class Outlets:
 
     Attributes:
         say: takes one sentence.
-        progress: wraps an iterable, with a description and its length.
+        progress: wraps an iterable, with a description, its length and the pictures of an item.
         row: takes an epoch's results.
     """
 
     say: Callable[[str], None] = lambda _: None
-    progress: Callable[[Iterable, str, int], Iterable] = lambda items, _, __: items
+    progress: Callable[..., Iterable] = lambda items, *_: items
     row: Callable[[dict[str, Any]], None] = lambda _: None
 
 

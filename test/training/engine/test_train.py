@@ -128,6 +128,15 @@ def test_training_stops_where_ap_no_longer_grows(data, tmp_path):
     assert len(rows) == min(best + 3, 9) < 9
 
 
+def test_evaluation_can_be_rare(data, tmp_path):
+    fit, select = data
+    settings = Settings.from_dict({**QUICK, 'epochs': 5, 'eval_every': 3})
+    rows = train(settings, fit, select, tmp_path, CPU)
+    assert [row['map50_95'] is not None for row in rows] == [False, False, True, False, True]
+    _, info = weights_of(tmp_path, BEST)
+    assert info['epoch'] == max(rows, key=lambda row: row['map50_95'] or -1)['epoch']
+
+
 def test_a_loss_that_explodes_is_one_sentence(data, tmp_path):
     fit, _ = data
     settings = Settings.from_dict(

@@ -57,7 +57,7 @@ setup(
             'openvino',
             'pillow',
             'safetensors',
-            'scipy',
+            'scipy>=1.15',
             'torch>=2.4',
             'ultralytics',
         ],

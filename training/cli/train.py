@@ -10,7 +10,14 @@ from typing import Any
 
 import click
 
-from kd_yolo_ros.cli.common import EXISTING, common_options, print_table, progress, read_config
+from kd_yolo_ros.cli.common import (
+    EXISTING,
+    check_out,
+    common_options,
+    print_table,
+    progress,
+    read_config,
+)
 from kd_yolo_ros.errors import UserError
 
 from ..engine.settings import Settings, setting_fields
@@ -130,35 +137,42 @@ def train(
     from kd_yolo_ros.metrics.report import new_report, write_json
 
     from ..engine.distributed import join_world
-    from ..engine.run_folder import BEST, write_settings
+    from ..engine.run_folder import BEST, RESUME, SETTINGS, write_settings
     from ..engine.train import Machine, Outlets, usable
     from ..engine.train import train as run
     from ..models.open import open_checkpoint
 
-    if out.is_file():
-        raise UserError(f'{out} is a file; give a folder for the run.')
+    check_out(out, (SETTINGS, 'fit', 'select'))
     if threads:
         torch.set_num_threads(threads)
     with join_world(device) as world:
         outlets = _outlets(settings) if world.first else Outlets()
         fit, select = _read(data, select_data, evaluates)
-        out.mkdir(parents=True, exist_ok=True)
         stop = bad_data == 'stop'
-        fit = usable(fit, out / 'fit', stop, outlets)
-        select = select and usable(select, out / 'select', stop, outlets)
-        if world.first:
+        fit = usable(fit, out / 'fit', stop, outlets, world)
+        select = select and usable(select, out / 'select', stop, outlets, world)
+        # Those of a run that goes on stay: it may be refused for being given others.
+        if world.first and not (out / RESUME).is_file():
             paths = {'data': data, 'select-data': select_data, 'weights': weights}
             paths = {name: str(path.resolve()) for name, path in paths.items() if path}
-            more = {} if evaluates else {'eval': False}
-            write_settings(out, {**paths, **more, **settings.to_dict()})
+            more = {'eval': evaluates, 'device': device, 'threads': threads, 'workers': workers}
+            more = {name: value for name, value in more.items() if value is not None}
+            write_settings(out, {**paths, **more, 'bad-data': bad_data, **settings.to_dict()})
         cores = len(os.sched_getaffinity(0))
         most = 1 if world.device.type == 'cpu' else 8
         machine = Machine(min(most, cores - 1) if workers is None else workers, keep)
         start = open_checkpoint(weights) if weights else None
-        history = run(settings, fit, select, out, world, start, machine, outlets)
+        try:
+            history = run(settings, fit, select, out, world, start, machine, outlets)
+        except torch.cuda.OutOfMemoryError:
+            raise UserError(
+                'the memory of the GPU does not suffice; give a smaller --batch or --imgsz, '
+                'or --precision bf16.'
+            ) from None
     if not world.first or not history:
         return
-    best = max(history, key=lambda row: (row['map50_95'] or 0, row['epoch']))
+    rated = [row for row in history if row['map50_95'] is not None]
+    best = max(rated, key=lambda row: row['map50_95']) if rated else history[-1]
     if json_file:
         report = new_report('train', settings=settings.to_dict(), epochs=history, best=best)
         write_json(json_file, report)

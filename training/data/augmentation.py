@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from kd_yolo_ros.errors import UserError
+
 from .dataset import Picture
 from .picture_store import PictureStore
 
@@ -28,6 +30,9 @@ class Augmentation:
     """How strongly samples are varied; the defaults are YOLOv5's.
 
     Attributes are probabilities unless they say otherwise.
+
+    Raises:
+        UserError: a value is impossible.
     """
 
     mosaic: float = field(default=1.0, metadata={'help': 'Chance of a mosaic of 4 pictures.'})
@@ -46,6 +51,14 @@ class Augmentation:
     equalize: float = field(
         default=0.0, metadata={'help': 'Chance of local contrast equalization (CLAHE).'}
     )
+
+    def __post_init__(self) -> None:
+        chances = ('mosaic', 'fliplr', 'flipud', 'mixup', 'blur', 'equalize')
+        for name in (*chances, 'translate', 'scale', 'hsv_h', 'hsv_s', 'hsv_v'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f'{name} is {getattr(self, name)}; it has to be in 0 to 1.')
+        if self.scale == 1:
+            raise UserError('scale has to be below 1: a zoom of 0 leaves nothing to see.')
 
 
 class Sample(NamedTuple):

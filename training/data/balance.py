@@ -24,11 +24,11 @@ def class_counts(pictures: Sequence[Picture], classes: int) -> np.ndarray:
 
 
 def class_weights(counts: np.ndarray, beta: float = BETA) -> np.ndarray:
-    """Return w = (1 - beta) / (1 - beta ** n) for each class, scaled to a mean of 1.
+    """Return w = (1 - beta) / (1 - beta ** n) for each class, with a mean of 1 over those there.
 
     Args:
-        counts: (classes,) objects of each class. One that never occurs weighs as if it occurred
-            once: no sample can carry its weight anyway.
+        counts: (classes,) objects of each class. One that never occurs weighs 1, which no
+            sample carries; it must not enter the mean, which it would outweigh.
         beta: 0 weighs all classes alike, towards 1 by the inverse of their frequency.
 
     Returns:
@@ -39,5 +39,8 @@ def class_weights(counts: np.ndarray, beta: float = BETA) -> np.ndarray:
     """
     if not 0 <= beta < 1:
         raise ValueError(f'beta has to be at least 0 and below 1, not {beta}')
-    weights = (1 - beta) / (1 - beta ** np.maximum(counts, 1).astype(np.float64))
-    return weights / weights.mean()
+    there = counts > 0
+    weights = np.ones(len(counts))
+    weights[there] = (1 - beta) / (1 - beta ** counts[there].astype(np.float64))
+    weights[there] /= weights[there].mean()
+    return weights

@@ -145,7 +145,10 @@ def _polygons(segmentation: Any, size: tuple[int, int]) -> tuple[np.ndarray, ...
         return ()
     outlines = []
     for flat in segmentation:
-        points = np.array(flat, np.float64)
+        try:
+            points = np.array(flat, np.float64)
+        except (TypeError, ValueError):  # no row of numbers; the box is good all the same
+            continue
         if points.ndim != 1 or len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
             continue
         outlines.append((points.reshape(-1, 2) / size).astype(np.float32))

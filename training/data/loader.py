@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from kd_yolo_ros.errors import UserError
+
 from .augmentation import Augmenter, Sample
 
 
@@ -26,10 +28,6 @@ class Batch(NamedTuple):
 
     images: Tensor
     targets: Tensor
-
-    def pin_memory(self) -> Batch:
-        """Return it in memory that is quickly copied to a GPU."""
-        return Batch(self.images.pin_memory(), self.targets.pin_memory())
 
 
 class TrainingBatches:
@@ -71,6 +69,8 @@ class TrainingBatches:
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
             worker_init_fn=_start_worker,
+            # Forked processes share the store's pictures.
+            multiprocessing_context='fork' if workers else None,
         )
 
     def __len__(self) -> int:
@@ -79,7 +79,10 @@ class TrainingBatches:
     def epoch(self, number: int, mosaic: bool = True) -> Iterator[Batch]:
         """Yield the batches of one epoch; mosaic False leaves out mosaics and blends."""
         self._order.number, self._order.mosaic = number, mosaic
-        return iter(self._loader)
+        try:
+            yield from self._loader
+        except UserError as error:  # a worker's comes with the worker's traceback
+            raise UserError(str(error).splitlines()[-1].rpartition('UserError: ')[2]) from None
 
 
 class _Order(Sampler):

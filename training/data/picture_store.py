@@ -8,7 +8,9 @@ first, decodes it for all.
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -41,7 +43,7 @@ class PictureStore:
         lengths = [height * width * 3 for height, width in self._shapes]
         self._starts = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
         total = int(self._starts[-1])
-        fits = total < MEMORY_SHARE * psutil.virtual_memory().available
+        fits = total < MEMORY_SHARE * free_memory()
         self.kept = total > 0 and (fits if keep is None else keep)
         if self.kept:
             # Anonymous shared mappings take memory only where they are written to.
@@ -72,6 +74,18 @@ class PictureStore:
         if picture.shape[:2] == (height, width):
             return picture
         return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def free_memory(control_group: Path = Path('/sys/fs/cgroup')) -> float:
+    """Return the bytes that this process may take: its share, of what a container allows."""
+    free = psutil.virtual_memory().available
+    try:  # containers and batch systems limit memory without the kernel's totals telling
+        limit = int((control_group / 'memory.max').read_text())
+        free = min(free, limit - int((control_group / 'memory.current').read_text()))
+    except (OSError, ValueError):  # no control groups, or 'max': no limit
+        pass
+    # Each process that torchrun starts on a host keeps pictures of its own.
+    return free / int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
 
 
 def scaled_shape(size: tuple[int, int], imgsz: int) -> tuple[int, int]:

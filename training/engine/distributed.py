@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
 
 from kd_yolo_ros.errors import UserError
+
+# The others wait for as long as the first one checks pictures or evaluates.
+PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,21 @@ class World:
         devices = [self.device.index] if self.device.type == 'cuda' else None
         return nn.parallel.DistributedDataParallel(model, device_ids=devices)
 
-    def agree(self, value: bool) -> bool:
-        """Return what the first process says; all wait for it."""
+    def agree(self, values: Sequence[bool]) -> list[bool]:
+        """Return what the first process says; all wait for it and give as many values."""
         if self.size == 1:
-            return value
-        said = torch.tensor([int(value)], device=self.device)
+            return list(values)
+        said = torch.tensor([int(value) for value in values], device=self.device)
         distributed.broadcast(said, 0)
-        return bool(said.item())
+        return [bool(value) for value in said.tolist()]
+
+    def all_have(self, value: int) -> bool:
+        """Return whether the value is the same in all processes."""
+        if self.size == 1:
+            return True
+        extremes = torch.tensor([value, -value], device=self.device)
+        distributed.all_reduce(extremes, distributed.ReduceOp.MAX)
+        return extremes[0].item() == value == -extremes[1].item()
 
 
 @contextlib.contextmanager
@@ -66,7 +78,13 @@ def join_world(device: str) -> Iterator[World]:
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise UserError(f"'{device}' is no device; give cpu, cuda or cuda:N.") from None
+        chosen = None
+    if chosen is None or chosen.type not in ('cpu', 'cuda'):
+        raise UserError(f"'{device}' is no device; give cpu, cuda or cuda:N.")
+    if size > 1 and chosen.index is not None:
+        raise UserError(
+            f'{device}: each of the {size} processes takes a GPU of its own; give cuda.'
+        )
     if chosen.type == 'cuda':
         index = chosen.index if chosen.index is not None else local
         if index >= torch.cuda.device_count():
@@ -79,7 +97,8 @@ def join_world(device: str) -> Iterator[World]:
     if size == 1:
         yield World(chosen)
         return
-    distributed.init_process_group('nccl' if chosen.type == 'cuda' else 'gloo')
+    backend = 'nccl' if chosen.type == 'cuda' else 'gloo'
+    distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield World(chosen, distributed.get_rank(), size)
     finally:

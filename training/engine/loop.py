@@ -49,8 +49,8 @@ def run(
 ) -> None:
     """Train from `state.epoch` on until the last epoch, or until AP no longer grows.
 
-    After every epoch weights, figures and the state are written; a run that is killed goes on
-    from the last of them and ends with the same weights.
+    After every epoch the state, weights and figures are written; a run that is killed goes on
+    from the last state and ends with the same weights.
 
     Args:
         state: a fresh or a restored one.
@@ -67,7 +67,11 @@ def run(
         UserError: the loss is no number any more, or the folder cannot be written.
     """
     task = world.wrap(state.task)
-    while state.epoch < settings.epochs and not world.agree(_is_over(state, settings)):
+    if not world.all_have(state.epoch):
+        raise UserError(
+            'the processes would go on from different epochs; all hosts need the same --out.'
+        )
+    while state.epoch < settings.epochs and not world.agree([_is_over(state, settings)])[0]:
         epoch = state.epoch
         started = time.perf_counter()
         means = train_epoch(state, task, batches, settings, world, progress)
@@ -80,7 +84,7 @@ def run(
         row = {
             'epoch': epoch,
             **means,
-            'lr': max(group['lr'] for group in state.optimizer.param_groups),
+            'lr': state.optimizer.param_groups[0]['lr'],  # biases may have another in warm-up
             'map50_95': measured.get('map50_95'),
             'map50': measured.get('map50'),
             'images_per_s': batches.pictures / seconds,
@@ -88,7 +92,9 @@ def run(
             'evaluate_s': time.perf_counter() - started - seconds,
         }
         state.history.append(row)
-        write_epoch(state, folder, info, measured)
+        state.metrics = {k: measured.get(k) for k in ('map50_95', 'map50', 'per_class', 'images')}
+        write_tensors(folder / RESUME, state.tensors(), {**state.numbers(), 'run': info['run']})
+        write_results(state, folder, info)
         report(row)
 
 
@@ -102,7 +108,7 @@ def train_epoch(
 ) -> dict[str, float]:
     """Train one epoch; return the means of the loss's parts."""
     optimizer, scaler = state.optimizer, state.scaler
-    mosaic = state.epoch < settings.epochs - settings.close_mosaic
+    mosaic = state.epoch < settings.mosaic_epochs
     sums: dict[str, Tensor] = {}
     waiting = 0  # batches whose gradients have been added up
     task.train()
@@ -145,26 +151,21 @@ def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
     return images, batch.targets.to(device, non_blocking=True)
 
 
-def write_epoch(
-    state: TrainingState, folder: Path, info: dict[str, Any], measured: dict[str, Any]
-) -> None:
-    """Write everything that an epoch leaves behind; the state to resume from comes last.
+def write_results(state: TrainingState, folder: Path, info: dict[str, Any]) -> None:
+    """Write what the last epoch gave, for people and for other verbs.
 
-    A kill before that repeats the epoch, and all files of it are written again.
+    It follows from the state alone: after a kill in between, a resumed run writes it again.
     """
     weights = state.average.module.state_dict()
-    metrics = {k: measured.get(k) for k in ('map50_95', 'map50', 'per_class', 'images')}
-    info = {**info, 'epoch': state.epoch - 1, 'metrics': metrics if measured else None}
-    best = state.best_epoch
-    if best is None or best == state.epoch - 1:
+    info = {**info, 'epoch': state.epoch - 1, 'metrics': state.metrics}
+    if state.best_epoch in (None, state.epoch - 1):
         write_weights(folder / BEST, weights, info)
     write_weights(folder / LAST, weights, info)
     write_table(folder / RESULTS, state.history)
     write_curves(folder / CURVES, state.history)
-    write_tensors(folder / RESUME, state.tensors(), {**state.numbers(), 'run': info['run']})
 
 
-def resume(state: TrainingState, folder: Path, info: dict[str, Any]) -> bool:
+def resume(state: TrainingState, folder: Path, info: dict[str, Any], world: World) -> bool:
     """Restore the state of an interrupted run; return whether there was one.
 
     Raises:
@@ -182,6 +183,8 @@ def resume(state: TrainingState, folder: Path, info: dict[str, Any]) -> bool:
                 'give another --out to start a new one.'
             )
     state.restore(tensors, numbers)
+    if world.first:
+        write_results(state, folder, info)
     return True
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.drawing import class_colour, draw
 from kd_yolo_ros.frames.pictures import read_picture
+from kd_yolo_ros.letterbox import Letterbox
 from kd_yolo_ros.metrics.report import write_whole
 from kd_yolo_ros.predictor import Predictor
 
@@ -20,7 +21,7 @@ from ..data.loader import Batch
 
 MOST = 16  # pictures of a sheet
 SHOWN_SCORE = 0.25  # what the nodes publish by default
-TILE = (480, 270)  # width and height of a prediction
+TILE = (270, 480)  # height and width of a prediction
 
 
 def write_batch(path: Path, batch: Batch) -> None:
@@ -56,7 +57,7 @@ def write_predictions(path: Path, predictor: Predictor, data: DataSet) -> None:
         found = predictor.predict(image)
         found = found.select(found.scores >= SHOWN_SCORE)
         for what in (truth, found):
-            tiles.append(cv2.resize(draw(image, what, data.names), TILE))
+            tiles.append(Letterbox(*TILE)(draw(image, what, data.names))[0])
     _write(path, tiles, columns=4)
 
 

@@ -64,7 +64,9 @@ class Settings:
     anchor_ratio: float = _setting(4.0, 'Largest ratio of sides between a box and its anchor.')
     autoanchor: bool = _setting(True, 'Compute new anchors where the given ones fit badly.')
 
-    close_mosaic: int = _setting(10, 'The last epochs, this many, go without mosaics.')
+    close_mosaic: int = _setting(
+        10, 'The last epochs, this many but at most a third, go without mosaics.'
+    )
     eval_every: int = _setting(1, 'Epochs between two evaluations; the last epoch has one.')
     patience: int = _setting(100, 'Epochs without a better AP after which training stops.')
     precision: str = _setting('fp32', 'bf16 and fp16 are mixed precision.', PRECISIONS)
@@ -84,7 +86,20 @@ class Settings:
                 self.imgsz >= STRIDES[-1] and self.imgsz % STRIDES[-1] == 0,
                 f'imgsz is {self.imgsz}; it has to be a multiple of {STRIDES[-1]}.',
             ),
+            (self.seed >= 0, 'seed has to be at least 0.'),
             (self.lr > 0, 'lr has to be above 0.'),
+            (0 < self.momentum < 1, 'momentum has to be between 0 and 1.'),
+            (0 <= self.warmup_momentum < 1, 'warmup_momentum has to be in 0 to 1.'),
+            (self.weight_decay >= 0, 'weight_decay has to be at least 0.'),
+            (self.warmup_epochs >= 0, 'warmup_epochs has to be at least 0.'),
+            (self.nominal_batch >= 1, 'nominal_batch has to be at least 1.'),
+            (self.clip_norm >= 0, 'clip_norm has to be at least 0.'),
+            (self.ema_warmup > 0, 'ema_warmup has to be above 0.'),
+            (
+                min(self.box, self.objectness, self.classes) >= 0,
+                'gains (box, objectness, classes) have to be at least 0.',
+            ),
+            (self.close_mosaic >= 0, 'close_mosaic has to be at least 0.'),
             (0 <= self.final_lr <= 1, 'final_lr is a share of lr, 0 to 1.'),
             (0 <= self.freeze <= 24, 'freeze counts layers: 0 to 24, the last being the head.'),
             (0 <= self.label_smoothing < 1, 'label_smoothing has to be in 0 to 1.'),
@@ -99,6 +114,11 @@ class Settings:
         ):
             if not holds:
                 raise UserError(sentence)
+
+    @property
+    def mosaic_epochs(self) -> int:
+        """Epochs with mosaics, the first ones; the rest is seen as it is."""
+        return self.epochs - min(self.close_mosaic, self.epochs // 3)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all settings by name, augmentation among them, as a recipe has them."""

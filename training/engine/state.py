@@ -26,6 +26,7 @@ class TrainingState:
         scaler: of fp16 gradients; switched off for other precisions.
         epoch: the next one, counted from 0.
         history: a row for each epoch so far.
+        metrics: of the last epoch's evaluation, where there was one.
     """
 
     task: nn.Module
@@ -34,6 +35,7 @@ class TrainingState:
     scaler: torch.amp.GradScaler
     epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    metrics: dict[str, Any] | None = None
 
     @property
     def best_epoch(self) -> int | None:
@@ -58,6 +60,7 @@ class TrainingState:
             'updates': self.average.updates,
             'scaler': self.scaler.state_dict(),
             'history': self.history,
+            'metrics': self.metrics,
         }
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
@@ -83,6 +86,7 @@ class TrainingState:
         self.scaler.load_state_dict(numbers['scaler'])
         self.epoch = numbers['epoch']
         self.history = numbers['history']
+        self.metrics = numbers['metrics']
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.optimizer.param_groups for p in group['params']]

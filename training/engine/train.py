@@ -106,10 +106,13 @@ def train(
         UserError: settings and data do not fit together, or training failed.
     """
     machine, outlets = machine or Machine(), outlets or Outlets()
+    if settings.precision == 'fp16' and world.device.type == 'cpu':
+        raise UserError('fp16 needs a GPU; on a CPU give --precision bf16 or fp32.')
     tune_allocator()
     torch.manual_seed(settings.seed)
     torch.backends.cudnn.benchmark = not settings.deterministic
-    torch.use_deterministic_algorithms(settings.deterministic)
+    # Some operators of CUDA have no deterministic form; torch then says which.
+    torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
     classes = len(fit.names)
     model = _model(settings, fit, start, outlets)
     model.to(world.device, memory_format=torch.channels_last)
@@ -118,7 +121,7 @@ def train(
         task,
         WeightAverage(model, settings.ema_decay, settings.ema_warmup),
         make_optimizer([task], settings),
-        torch.amp.GradScaler(world.device.type, enabled=_scales(settings, world)),
+        torch.amp.GradScaler(world.device.type, enabled=settings.precision == 'fp16'),
     )
     info = {
         'format': FORMAT,
@@ -140,7 +143,7 @@ def train(
             'versions': {name: metadata.version(name) for name in ('torch', 'ultralytics')},
         },
     }
-    if loop.resume(state, folder, info):
+    if loop.resume(state, folder, info, world):
         outlets.say(f'Going on after epoch {state.epoch} of {settings.epochs}.')
     store = PictureStore(fit.pictures, settings.imgsz, machine.keep)
     batches = TrainingBatches(
@@ -159,7 +162,7 @@ def train(
             f'{len(fit.pictures)} pictures, {classes} classes, {len(batches)} steps an epoch; '
             f'pictures {"stay in memory" if store.kept else "are read anew for every sample"}.'
         )
-        _show_batches(batches, folder)
+        _show_batches(batches, settings.mosaic_epochs > 0, folder)
     loop.run(
         state,
         batches,
@@ -176,7 +179,9 @@ def train(
     return state.history
 
 
-def usable(data: DataSet, folder: Path, stop: bool, outlets: Outlets) -> DataSet:
+def usable(
+    data: DataSet, folder: Path, stop: bool, outlets: Outlets, world: World | None = None
+) -> DataSet:
     """Return the data set without what cannot be trained on, and report that by file.
 
     Args:
@@ -184,36 +189,42 @@ def usable(data: DataSet, folder: Path, stop: bool, outlets: Outlets) -> DataSet
         folder: where the report is written, a CSV for each data set.
         stop: raise instead of going on without the broken pictures.
         outlets: for progress and the summary.
+        world: only its first process looks at the pictures.
 
     Raises:
         UserError: something is broken and `stop` is set, or nothing is left.
     """
-    found = [*data.problems, *check_pictures(data.pictures, outlets.progress)]
-    name = data.description
-    if found:
-        where = folder / PROBLEMS
-        rows = [{'data': name, 'file': str(p.file), 'problem': p.what} for p in found]
-        write_table(where, rows)
-        outlets.say(_summary(name, found, where))
-        if stop:
-            raise UserError(
-                f'{name} has {len(found)} problems, the first: {found[0].file}: {found[0].what}; '
-                f'all of them stand in {where}. Mend them, or go on without: --bad-data skip.'
-            )
-    broken = {problem.file for problem in found[len(data.problems) :]}
-    pictures = [p for p in data.pictures if p.file not in broken]
+    broken = [False] * len(data.pictures)
+    report = folder / PROBLEMS
+    if world is None or world.first:
+        unreadable = check_pictures(data.pictures, outlets.progress)
+        files = {problem.file for problem in unreadable}
+        broken = [picture.file in files for picture in data.pictures]
+        problems = [*data.problems, *unreadable]
+        report.unlink(missing_ok=True)
+        if problems:
+            _report(data.description, problems, report, outlets)
+    broken = world.agree(broken) if world else broken
+    if stop and (any(broken) or data.problems):
+        raise UserError(
+            f'{data.description} has problems, listed in {report}; mend them, or go on without '
+            'what is broken: --bad-data skip.'
+        )
+    pictures = [p for p, bad in zip(data.pictures, broken, strict=True) if not bad]
     if not pictures:
-        raise UserError(f'{name} holds no picture that can be read.')
+        raise UserError(f'{data.description} holds no picture that can be read.')
     if not class_counts(pictures, len(data.names)).any():
-        raise UserError(f'{name} holds no labelled object.')
+        raise UserError(f'{data.description} holds no labelled object.')
     sized = (p if p.size else replace(p, size=picture_size(p.file)) for p in pictures)
     return replace(data, pictures=tuple(sized))
 
 
-def _summary(name: str, problems: list[Problem], where: Path) -> str:
-    shown = '\n'.join(f'  {p.file.name}: {p.what}' for p in problems[:5])
+def _report(name: str, problems: list[Problem], file: Path, outlets: Outlets) -> None:
+    rows = [{'data': name, 'file': str(p.file), 'problem': p.what} for p in problems]
+    write_table(file, rows)
+    shown = ''.join(f'\n  {p.file.name}: {p.what}' for p in problems[:5])
     more = f'\n  and {len(problems) - 5} more' if len(problems) > 5 else ''
-    return f'{name}: left out {len(problems)}, listed in {where}\n{shown}{more}'
+    outlets.say(f'{name}: {len(problems)} problems, listed in {file}{shown}{more}')
 
 
 def fingerprint(data: DataSet) -> str:
@@ -221,7 +232,8 @@ def fingerprint(data: DataSet) -> str:
     digest = hashlib.sha256(json.dumps([data.names]).encode())
     for picture in data.pictures:
         digest.update(picture.file.name.encode())
-        for array in (picture.boxes, picture.class_ids, picture.crowd):
+        rings = [ring for polygons in picture.polygons for ring in polygons]
+        for array in (picture.boxes, picture.class_ids, picture.crowd, *rings):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
 
@@ -254,6 +266,8 @@ def _model(settings: Settings, fit: DataSet, start: Checkpoint | None, outlets: 
         anchors, why = fit_anchors(sizes, given, settings.anchor_ratio, settings.seed)
         outlets.say(why)
     model = YOLOv5(settings.model, len(fit.names), torch.from_numpy(anchors))
+    if settings.freeze and not start:
+        outlets.say(f'The first {settings.freeze} layers are frozen at random weights.')
     if start:
         outlets.say(transfer(model, fit.names, start, settings.transfer == 'all'))
     return model
@@ -274,12 +288,8 @@ def _loss(settings: Settings, model: YOLOv5, fit: DataSet) -> DetectionLoss:
     )
 
 
-def _scales(settings: Settings, world: World) -> bool:
-    return settings.precision == 'fp16' and world.device.type == 'cuda'
-
-
-def _show_batches(batches: TrainingBatches, folder: Path) -> None:
-    for number, batch in zip(range(SHOWN_BATCHES), batches.epoch(0), strict=False):
+def _show_batches(batches: TrainingBatches, mosaic: bool, folder: Path) -> None:
+    for number, batch in zip(range(SHOWN_BATCHES), batches.epoch(0, mosaic), strict=False):
         write_batch(folder / f'batch_{number}.jpg', batch)
 
 

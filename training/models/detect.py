@@ -27,6 +27,7 @@ COCO_ANCHORS = (
 PRIOR_OBJECTS = 8
 PRIOR_SIDE = 640
 PRIOR_CLASS = 0.6
+SURE = 1 - 1e-5  # of the only class there is: objectness then says all
 
 
 class Detect(nn.Module):
@@ -65,7 +66,9 @@ class Detect(nn.Module):
         for conv, stride in zip(self.m, self.strides, strict=True):
             bias = conv.bias.view(-1, 5 + self.classes)
             bias[:, 4] = _logit(PRIOR_OBJECTS / (PRIOR_SIDE / stride) ** 2)
-            bias[:, 5:] = _logit(PRIOR_CLASS / self.classes)
+            bias[:, 5:] = _logit(PRIOR_CLASS / self.classes if self.classes > 1 else SURE)
+            if self.classes == 1:  # which no loss trains
+                conv.weight.view(len(bias), 5 + self.classes, -1)[:, 5:] = 0
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, ...]:
         """Return per level (B, anchors * (5 + classes), H/stride, W/stride), logits.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from kd_yolo_ros.errors import UserError
@@ -23,15 +23,17 @@ HEADER = 'kd_yolo_ros'
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], info: dict[str, Any]) -> None:
     """Write tensors, and `info` (of JSON's types) into the header of the same file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f'.{path.name}.new')
     try:
-        save_file(
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not its save_file, which a kill leaves under a name that nobody would ever remove.
+        content = save(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            scratch,
             {HEADER: json.dumps(info)},
         )
-        with open(scratch, 'rb') as file:
+        with open(scratch, 'wb') as file:
+            file.write(content)
+            file.flush()
             os.fsync(file.fileno())  # the name must not reach the disk before the content
         os.replace(scratch, path)
     except OSError as error:

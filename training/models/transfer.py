@@ -38,7 +38,9 @@ def transfer(
     if not head or not torch.allclose(mine, checkpoint.anchors.to(mine), rtol=1e-3):
         return f'{said}; the head is new.'
     same = {
-        names.index(name): index for index, name in enumerate(checkpoint.names) if name in names
+        names.index(name): index
+        for index, name in enumerate(checkpoint.names)
+        if name in names and len(names) > 1  # the row of an only class stays untrained
     }
     for level, conv in enumerate(model.head.m):
         for part in ('weight', 'bias'):

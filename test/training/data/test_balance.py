@@ -22,9 +22,15 @@ def test_limits():
     np.testing.assert_allclose(class_weights(counts, 0), [1, 1])
     rare, frequent = class_weights(counts, 0.999999)
     assert rare / frequent == pytest.approx(100, rel=0.01)
-    assert np.isfinite(class_weights(np.array([0, 5]), 0.99)).all()
     with pytest.raises(ValueError, match='beta'):
         class_weights(counts, 1.0)
+
+
+def test_an_absent_class_does_not_outweigh_the_others():
+    weights = class_weights(np.array([1000, 1000, 0, 10]), 0.999)
+    assert weights[[0, 1, 3]].mean() == pytest.approx(1)
+    assert weights[2] == 1
+    assert weights[3] > weights[0] == weights[1]
 
 
 def test_counts_leave_out_crowds(tmp_path):

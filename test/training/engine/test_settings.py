@@ -19,6 +19,13 @@ from kd_yolo_training.engine.settings import Settings, setting_fields
         ({'class_balance': 1.0}, 'class_balance'),
         ({'anchor_ratio': 1.0}, 'anchor_ratio'),
         ({'freeze': 25}, 'freeze'),
+        ({'nominal_batch': 0}, 'nominal_batch'),
+        ({'ema_warmup': 0.0}, 'ema_warmup'),
+        ({'momentum': 1.0}, 'momentum'),
+        ({'seed': -1}, 'seed'),
+        ({'mosaic': 2.0}, 'mosaic'),
+        ({'scale': 1.0}, 'scale'),
+        ({'close_mosaic': -3}, 'close_mosaic'),
         ({'learning_rate': 0.1}, "no setting 'learning_rate'"),
     ],
 )
@@ -34,6 +41,14 @@ def test_a_recipe_gives_the_same_settings():
     assert settings.augmentation.mosaic == 0.5
     assert Settings.from_dict(settings.to_dict()) == settings
     assert set(settings.to_dict()) == {field.name for field in setting_fields()}
+
+
+@pytest.mark.parametrize(
+    ('epochs', 'close', 'mosaic'), [(100, 10, 90), (12, 10, 8), (2, 10, 2), (30, 0, 30)]
+)
+def test_at_most_a_third_of_the_epochs_goes_without_mosaics(epochs, close, mosaic):
+    settings = Settings.from_dict({'epochs': epochs, 'close_mosaic': close})
+    assert settings.mosaic_epochs == mosaic
 
 
 def test_every_setting_says_what_it_is():

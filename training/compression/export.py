@@ -22,7 +22,7 @@ from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import MAX_SIDE, MIN_SIDE
 from kd_yolo_ros.metrics.report import write_whole
 
-from ..models.detect import STRIDES
+from ..models.layout import STRIDES
 from ..models.yolov5 import YOLOv5
 from .graph import name_nodes
 

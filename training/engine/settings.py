@@ -13,8 +13,7 @@ from typing import Any
 from kd_yolo_ros.errors import UserError
 
 from ..data.augmentation import Augmentation
-from ..models.detect import STRIDES
-from ..models.yolov5 import SIZES
+from ..models.layout import SIZES, STRIDES
 
 OPTIMIZERS = ('sgd', 'adamw')
 SCHEDULES = ('linear', 'cosine')

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from kd_yolo_ros.errors import UserError
 
-from .detect import STRIDES
 from .inert_pickle import InertObject, load_inert
-from .yolov5 import SIZES, YOLOv5
+from .layout import SIZES, STRIDES
+from .yolov5 import YOLOv5
 
 HEAD = 'model.24'
 ANCHORS_PER_CELL = 3

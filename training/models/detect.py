@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kd_yolo_ros.manifest import Head
 
-STRIDES = (8, 16, 32)
+from .layout import STRIDES
 
 # Width and height in pixels of a 640 picture: k-means of COCO boxes, as published with YOLOv5.
 COCO_ANCHORS = (

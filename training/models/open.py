@@ -16,7 +16,7 @@ from torch import Tensor
 from kd_yolo_ros.errors import UserError
 
 from .checkpoint import Checkpoint, anchors_px, checked_state, read_checkpoint
-from .detect import STRIDES
+from .layout import STRIDES
 from .tensor_file import read_tensors
 
 DEFAULT_SIZE = (640, 640)  # of public checkpoints, which do not tell theirs

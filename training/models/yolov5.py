@@ -10,15 +10,7 @@ from torch import Tensor, nn
 
 from .blocks import C3, SPPF, Concat, Conv
 from .detect import Detect
-
-# Size: share of the bottlenecks, share of the channels.
-SIZES = {
-    'n': (0.33, 0.25),
-    's': (0.33, 0.50),
-    'm': (0.67, 0.75),
-    'l': (1.00, 1.00),
-    'x': (1.33, 1.25),
-}
+from .layout import SIZES
 
 # The layers whose outputs the head reads, at strides 8, 16 and 32.
 HEAD_INPUTS = (17, 20, 23)

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""YOLOv5's sizes and strides: what settings are checked against without loading PyTorch."""
+
+from __future__ import annotations
+
+# Size: share of the bottlenecks, share of the channels.
+SIZES = {
+    'n': (0.33, 0.25),
+    's': (0.33, 0.50),
+    'm': (0.67, 0.75),
+    'l': (1.00, 1.00),
+    'x': (1.33, 1.25),
+}
+
+STRIDES = (8, 16, 32)  # pixels of a cell for each level of the pyramid

@@ -23,7 +23,7 @@ from kd_yolo_ros.errors import UserError
 from ..engine.settings import Settings, setting_fields
 from .requirements import require
 
-_TYPES = {'int': int, 'float': float, 'float | None': float, 'str': str}
+_TYPES = {'int': int, 'int | None': int, 'float': float, 'float | None': float, 'str': str}
 
 
 def setting_options(command: Callable) -> Callable:

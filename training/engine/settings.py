@@ -19,6 +19,7 @@ OPTIMIZERS = ('sgd', 'adamw')
 SCHEDULES = ('linear', 'cosine')
 PRECISIONS = ('fp32', 'bf16', 'fp16')
 TRANSFERS = ('all', 'trunk')
+CLOSE_MOSAIC = 10  # epochs, as in YOLOX and the tools after it; of a short run a third
 
 
 def _setting(default: Any, help_text: str, choices: tuple[str, ...] | None = None) -> Any:
@@ -63,8 +64,8 @@ class Settings:
     anchor_ratio: float = _setting(4.0, 'Largest ratio of sides between a box and its anchor.')
     autoanchor: bool = _setting(True, 'Compute new anchors where the given ones fit badly.')
 
-    close_mosaic: int = _setting(
-        10, 'The last epochs, this many but at most a third, go without mosaics.'
+    close_mosaic: int | None = _setting(
+        None, 'The last epochs, this many, go without mosaics.  [default: 10, at most a third]'
     )
     eval_every: int = _setting(1, 'Epochs between two evaluations; the last epoch has one.')
     patience: int = _setting(100, 'Epochs without a better AP after which training stops.')
@@ -98,7 +99,7 @@ class Settings:
                 min(self.box, self.objectness, self.classes) >= 0,
                 'gains (box, objectness, classes) have to be at least 0.',
             ),
-            (self.close_mosaic >= 0, 'close_mosaic has to be at least 0.'),
+            ((self.close_mosaic or 0) >= 0, 'close_mosaic has to be at least 0.'),
             (0 <= self.final_lr <= 1, 'final_lr is a share of lr, 0 to 1.'),
             (0 <= self.freeze <= 24, 'freeze counts layers: 0 to 24, the last being the head.'),
             (0 <= self.label_smoothing < 1, 'label_smoothing has to be in 0 to 1.'),
@@ -117,7 +118,9 @@ class Settings:
     @property
     def mosaic_epochs(self) -> int:
         """Epochs with mosaics, the first ones; the rest is seen as it is."""
-        return self.epochs - min(self.close_mosaic, self.epochs // 3)
+        if self.close_mosaic is None:
+            return self.epochs - min(CLOSE_MOSAIC, self.epochs // 3)
+        return max(0, self.epochs - self.close_mosaic)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all settings by name, augmentation among them, as a recipe has them."""

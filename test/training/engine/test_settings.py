@@ -44,9 +44,10 @@ def test_a_recipe_gives_the_same_settings():
 
 
 @pytest.mark.parametrize(
-    ('epochs', 'close', 'mosaic'), [(100, 10, 90), (12, 10, 8), (2, 10, 2), (30, 0, 30)]
+    ('epochs', 'close', 'mosaic'),
+    [(100, None, 90), (12, None, 8), (2, None, 2), (30, 0, 30), (15, 10, 5), (5, 10, 0)],
 )
-def test_at_most_a_third_of_the_epochs_goes_without_mosaics(epochs, close, mosaic):
+def test_the_last_epochs_go_without_mosaics(epochs, close, mosaic):
     settings = Settings.from_dict({'epochs': epochs, 'close_mosaic': close})
     assert settings.mosaic_epochs == mosaic
 

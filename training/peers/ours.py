@@ -20,6 +20,7 @@ from kd_yolo_ros.metrics.report import write_whole
 from ..engine.run_folder import LAST, RESULTS
 
 LOG = 'train.log'
+RUN = 'run'  # the folder of the run itself, beside its recipe and log
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,15 @@ def train_ours(
         raise UserError(f'{folder} holds a run with other options or data; name another folder.')
     if len(_epoch_s(folder)) < epochs:
         write_whole(recipe, yaml.safe_dump(content).encode())
-        _run(['--config', str(recipe), '--out', str(folder)], folder, on_epoch)
+        _run(['--config', str(recipe), '--out', str(folder / RUN)], folder, on_epoch)
     elif on_epoch is not None:
         on_epoch(epochs)
-    return OurRun(folder / LAST, _epoch_s(folder))
+    return OurRun(folder / RUN / LAST, _epoch_s(folder))
 
 
 def _epoch_s(folder: Path) -> tuple[float, ...]:
     try:
-        with open(folder / RESULTS, newline='', encoding='utf-8') as file:
+        with open(folder / RUN / RESULTS, newline='', encoding='utf-8') as file:
             return tuple(float(row['train_s']) for row in csv.DictReader(file))
     except FileNotFoundError:
         return ()

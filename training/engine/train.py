@@ -206,9 +206,10 @@ def usable(
             _report(data.description, problems, report, outlets)
     broken = world.agree(broken) if world else broken
     if stop and (any(broken) or data.problems):
+        worst = next((p.file for p, bad in zip(data.pictures, broken, strict=True) if bad), None)
         raise UserError(
-            f'{data.description} has problems, listed in {report}; mend them, or go on without '
-            'what is broken: --bad-data skip.'
+            f'{data.description} has problems, one in {worst or data.problems[0].file}; all are '
+            f'listed in {report}: mend them, or go on without what is broken (--bad-data skip).'
         )
     pictures = [p for p, bad in zip(data.pictures, broken, strict=True) if not bad]
     if not pictures:

@@ -59,6 +59,8 @@ class TrainingBatches:
         pin: bool = False,
     ) -> None:
         self.pictures = count
+        if workers:
+            cv2.setNumThreads(1)  # OpenCV's threads do not survive a fork
         self._order = _Order(count, batch, seed, rank, world)
         self._loader = DataLoader(
             _Samples(augmenter, seed),

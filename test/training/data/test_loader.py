@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from processes import run_python
 from shapes import write_shapes
 
 from kd_yolo_training.data.augmentation import Augmentation, Augmenter
@@ -36,13 +37,44 @@ def test_form_of_a_batch(data):
     assert sizes == [4, 4, 3]
 
 
-@pytest.mark.parametrize('keep', [True, False])
-def test_workers_change_nothing(data, keep):
-    alone = list(batches(data, keep=keep).epoch(3))
-    shared = batches(data, keep=keep, workers=2)
+# In a process of its own, as training is: workers are forked, and a test process is full of other
+# runtimes' threads.
+WORKERS = """
+import sys
+from pathlib import Path
+import torch
+from kd_yolo_training.data.augmentation import Augmentation, Augmenter
+from kd_yolo_training.data.loader import TrainingBatches
+from kd_yolo_training.data.picture_store import PictureStore
+from kd_yolo_training.data.read import read_dataset
+
+pictures = read_dataset(Path(sys.argv[1]), 'fit').pictures
+
+def batches(keep, workers):
+    augmenter = Augmenter(pictures, PictureStore(pictures, 64, keep), Augmentation())
+    return TrainingBatches(augmenter, len(pictures), 4, 0, workers)
+
+for keep in (True, False):
+    alone = list(batches(keep, 0).epoch(3))
+    shared = batches(keep, 2)
     list(shared.epoch(0))  # what came before leaves no trace
     for a, b in zip(alone, shared.epoch(3), strict=True):
         assert torch.equal(a.images, b.images) and torch.equal(a.targets, b.targets)
+
+(Path(sys.argv[1]) / 'images' / 'fit_004.png').write_bytes(b'no picture')
+try:
+    list(batches(False, 2).epoch(0))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_workers_change_nothing(tmp_path):
+    done = run_python('-c', WORKERS, write_shapes(tmp_path, fit=11))
+    assert done.returncode == 0, done.stderr
+    # A worker's error comes as the one sentence that it was.
+    assert done.stdout.startswith('UserError') and done.stdout.count('\n') == 1
+    assert 'Traceback' not in done.stdout
 
 
 def test_every_epoch_has_an_order_of_its_own(data):

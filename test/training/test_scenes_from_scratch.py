@@ -31,4 +31,4 @@ def test_scenes_from_scratch(tmp_path):
     kd_yolo('evaluate', 'run', '--data', 'set/val.json', '--json', 'val.json')
     ap = json.loads((tmp_path / 'val.json').read_text())
     print(f'{minutes:.1f} minutes, AP50-95 {ap["map50_95"]:.3f}, AP50 {ap["map50"]:.3f}')
-    assert ap['map50'] > 0.3 and ap['map50_95'] > 0.15
+    assert ap['map50'] > 0.2 and ap['map50_95'] > 0.1

@@ -74,14 +74,14 @@ def test_tensor_names_of_the_public_checkpoints():
     } <= set(names)
 
 
-@pytest.mark.parametrize('classes', [1, 10])
-def test_head_starts_at_its_prior(classes):
+@pytest.mark.parametrize(('classes', 'prior'), [(1, 1.0), (10, 0.6)])
+def test_head_starts_at_its_prior(classes, prior):
     head = YOLOv5('n', classes).head
     for conv, stride in zip(head.m, (8, 16, 32), strict=True):
         bias = conv.bias.detach().view(3, -1).sigmoid()
         expected_objects = (bias[:, 4] * (640 / stride) ** 2).mean()
         assert expected_objects.item() == pytest.approx(8, rel=1e-4)
-        assert bias[:, 5:].sum(1).mean().item() == pytest.approx(0.6, rel=1e-4)
+        assert bias[:, 5:].sum(1).mean().item() == pytest.approx(prior, rel=1e-4)
 
 
 def test_anchors_are_kept_in_cells_and_given_in_pixels():

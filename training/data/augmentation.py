@@ -7,15 +7,17 @@ caches never are. A sample depends on nothing but (seed, epoch, index).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from kd_yolo_ros.errors import UserError
 
@@ -223,19 +225,33 @@ def _transforms(
 
 
 def _ultralytics_augment() -> Any:
-    """Import ultralytics' transforms; importing it probes the network and writes settings."""
-    os.environ.setdefault('YOLO_OFFLINE', 'true')
-    os.environ.setdefault('YOLO_VERBOSE', 'false')
-    os.environ.setdefault('YOLO_AUTOINSTALL', 'false')
-    if 'YOLO_CONFIG_DIR' not in os.environ:
-        with tempfile.TemporaryDirectory() as scratch:
-            os.environ['YOLO_CONFIG_DIR'] = scratch
-            from ultralytics.data import augment
-        del os.environ['YOLO_CONFIG_DIR']
-        return augment
-    from ultralytics.data import augment
+    """Import ultralytics' transforms, and nothing of what importing it does to this process.
 
+    It probes the network, writes settings into the home folder, and puts a function of its own
+    in the place of Pillow's `Image.open`, which then fails otherwise on broken files.
+    """
+    for name, value in (('OFFLINE', 'true'), ('VERBOSE', 'false'), ('AUTOINSTALL', 'false')):
+        os.environ.setdefault(f'YOLO_{name}', value)
+    pillows = Image.open
+    try:
+        with tempfile.TemporaryDirectory() as scratch, _default('YOLO_CONFIG_DIR', scratch):
+            from ultralytics.data import augment
+    finally:
+        Image.open = pillows
     return augment
+
+
+@contextlib.contextmanager
+def _default(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable that the user has not set, for as long as the context lasts."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _soften(image: np.ndarray, settings: Augmentation) -> np.ndarray:

@@ -26,13 +26,6 @@ def picture_size(file: Path) -> tuple[int, int]:
         with Image.open(file) as image:
             width, height = image.size
             turned = image.getexif().get(_ORIENTATION) in _TURNED
-    # ImportError: once ultralytics is imported, Pillow looks for its plug-ins for broken files.
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        ImportError,
-        Image.DecompressionBombError,
-    ) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f'{file} is no picture that can be read: {error}.') from error
     return (height, width) if turned else (width, height)

@@ -43,7 +43,13 @@ def contact_sheet(
         shown.append(picture.file.name)
     if not cells:
         raise UserError(f'none of the {len(pictures)} pictures can be read.')
-    columns = math.ceil(math.sqrt(len(cells)))
+    sheet = grid(cells, math.ceil(math.sqrt(len(cells))))
+    return cv2.imencode('.png', sheet)[1].tobytes(), shown
+
+
+def grid(cells: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Return (H, W, 3) uint8 BGR pictures of one width in rows, on white."""
+    width = cells[0].shape[1]
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     heights = [max(cell.shape[0] for cell in row) for row in rows]
     shape = (sum(heights) + GAP * (len(rows) + 1), columns * (width + GAP) + GAP, 3)
@@ -54,7 +60,7 @@ def contact_sheet(
             left = GAP + column * (width + GAP)
             sheet[top : top + cell.shape[0], left : left + width] = cell
         top += height + GAP
-    return cv2.imencode('.png', sheet)[1].tobytes(), shown
+    return sheet
 
 
 def draw_labels(

@@ -18,8 +18,10 @@ from kd_yolo_ros.predictor import Predictor
 
 from ..data.dataset import DataSet
 from ..data.loader import Batch
+from ..data.sheet import grid
 
 MOST = 16  # pictures of a sheet
+COLUMNS = 4
 SHOWN_SCORE = 0.25  # what the nodes publish by default
 TILE = (270, 480)  # height and width of a prediction
 
@@ -58,15 +60,9 @@ def write_predictions(path: Path, predictor: Predictor, data: DataSet) -> None:
         found = found.select(found.scores >= SHOWN_SCORE)
         for what in (truth, found):
             tiles.append(Letterbox(*TILE)(draw(image, what, data.names))[0])
-    _write(path, tiles, columns=4)
+    _write(path, tiles)
 
 
-def _write(path: Path, tiles: Sequence[np.ndarray], columns: int = 4) -> None:
-    columns = min(columns, len(tiles))
-    blank = [np.full_like(tiles[0], 114)] * (-len(tiles) % columns)
-    rows = [*tiles, *blank]
-    sheet = np.concatenate(
-        [np.concatenate(rows[i : i + columns], 1) for i in range(0, len(rows), columns)]
-    )
-    _, data = cv2.imencode(path.suffix, sheet)
+def _write(path: Path, tiles: Sequence[np.ndarray]) -> None:
+    _, data = cv2.imencode(path.suffix, grid(tiles, min(COLUMNS, len(tiles))))
     write_whole(path, data.tobytes())

@@ -16,6 +16,7 @@ import yaml
 from torch import Tensor
 
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.metrics.figure import GRID, make_figure, to_png
 from kd_yolo_ros.metrics.report import write_json, write_whole
 
 from ..models.tensor_file import write_tensors
@@ -69,29 +70,22 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def write_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Draw losses, AP and learning rate over the epochs."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 3.6), dpi=110, layout='constrained')
-    FigureCanvasAgg(figure)
     panels = (
         ('Training loss of a picture', ('box', 'objectness', 'classes')),
         ('AP on the select split', ('map50_95', 'map50')),
         ('Learning rate', ('lr',)),
     )
     titles = {'map50_95': 'AP50-95', 'map50': 'AP50'}
-    for axes, (title, keys) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+    figure, every = make_figure('Training', '', 4.2, 11.0, len(panels))
+    for axes, (title, keys) in zip(every, panels, strict=True):
         for key in keys:
             points = [(row['epoch'], row[key]) for row in history if row.get(key) is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), '.-', label=titles.get(key, key))
-        axes.set_title(title, loc='left', fontsize=10, fontweight='bold')
+        axes.set_title(title, loc='left', fontsize=10, fontweight='bold', pad=6)
         axes.set_xlabel('epoch')
         axes.set_ylim(bottom=0)
-        axes.spines[['top', 'right']].set_visible(False)
-        axes.grid(color='#e5e5e5')
+        axes.grid(color=GRID)
         if len(keys) > 1 and axes.lines:
             axes.legend(frameon=False, fontsize=8)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png')
-    write_whole(path, buffer.getvalue())
+    write_whole(path, to_png(figure))

@@ -84,7 +84,6 @@ def train(
     start: Checkpoint | None = None,
     machine: Machine | None = None,
     outlets: Outlets | None = None,
-    provenance: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Train a detector, or go on with an interrupted run in `folder`.
 
@@ -97,7 +96,6 @@ def train(
         start: weights to begin with; of the same size of network.
         machine: what may be used.
         outlets: where to show progress.
-        provenance: noted in the weights' header.
 
     Returns:
         A row of results for each epoch.
@@ -136,7 +134,6 @@ def train(
             'start': start and _hash_of(start),
         },
         'provenance': {
-            **(provenance or {}),
             'fit': {'description': fit.description, 'pictures': len(fit.pictures)},
             'select': select
             and {'description': select.description, 'pictures': len(select.pictures)},

@@ -135,7 +135,10 @@ def test_importing_ultralytics_leaves_nothing_behind(tmp_path):
     program = (
         'import sys\n'
         'from kd_yolo_training.data.augmentation import _ultralytics_augment\n'
+        'from PIL import Image\n'
+        'before = Image.open\n'
         '_ultralytics_augment()\n'
+        'assert Image.open is before\n'
         'assert "torchvision" not in sys.modules\n'
     )
     environment = {'HOME': str(tmp_path), 'PATH': '/usr/bin:/bin'}

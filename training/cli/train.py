@@ -83,6 +83,18 @@ def _resume(ctx: click.Context, param: click.Parameter, folder: Path | None) -> 
 @click.option(
     '--weights', type=EXISTING, help='Start from this checkpoint: .pt, .safetensors or a run.'
 )
+@click.option(
+    '--teacher',
+    'teachers',
+    type=EXISTING,
+    multiple=True,
+    help='Learn from this checkpoint too, as the gains --distil-… say; may be repeated.',
+)
+@click.option(
+    '--anchors',
+    type=EXISTING,
+    help='Take the anchors of this checkpoint.  [default: of the teacher, or see --autoanchor]',
+)
 @click.option('--out', type=EXISTING, required=True, help='Folder of the run; goes on with it.')
 @click.option(
     '--resume',
@@ -120,6 +132,8 @@ def train(
     select_data: Path | None,
     evaluates: bool,
     weights: Path | None,
+    teachers: tuple[Path, ...],
+    anchors: Path | None,
     out: Path,
     device: str,
     threads: int | None,
@@ -129,7 +143,10 @@ def train(
     json_file: Path | None,
     **values: Any,
 ) -> None:
-    """Train a YOLOv5 detector; every setting can also stand in a recipe (--config)."""
+    """Train a YOLOv5 detector, alone or as the student of teachers.
+
+    Every setting can also stand in a YAML file (--config).
+    """
     settings = Settings.from_dict(values)
     require('torch', 'ultralytics', 'safetensors', 'scipy')
     import torch
@@ -153,8 +170,15 @@ def train(
         select = select and usable(select, out / 'select', stop, outlets, world)
         # Those of a run that goes on stay: it may be refused for being given others.
         if world.first and not (out / RESUME).is_file():
-            paths = {'data': data, 'select-data': select_data, 'weights': weights}
+            paths: dict[str, Any] = {
+                'data': data,
+                'select-data': select_data,
+                'weights': weights,
+                'anchors': anchors,
+            }
             paths = {name: str(path.resolve()) for name, path in paths.items() if path}
+            if teachers:
+                paths['teacher'] = [str(path.resolve()) for path in teachers]
             more = {'eval': evaluates, 'device': device, 'threads': threads, 'workers': workers}
             more = {name: value for name, value in more.items() if value is not None}
             write_settings(out, {**paths, **more, 'bad-data': bad_data, **settings.to_dict()})
@@ -162,8 +186,12 @@ def train(
         most = 1 if world.device.type == 'cpu' else 8
         machine = Machine(min(most, cores - 1) if workers is None else workers, keep)
         start = open_checkpoint(weights) if weights else None
+        known = [open_checkpoint(path) for path in teachers]
+        frozen = open_checkpoint(anchors) if anchors else None
         try:
-            history = run(settings, fit, select, out, world, start, machine, outlets)
+            history = run(
+                settings, fit, select, out, world, start, known, frozen, machine, outlets
+            )
         except torch.cuda.OutOfMemoryError:
             raise UserError(
                 'the memory of the GPU does not suffice; give a smaller --batch or --imgsz, '
@@ -209,6 +237,11 @@ def _read(data: Path, select_data: Path | None, evaluates: bool) -> tuple[Any, A
             'or do without AP during training: --no-eval.'
         )
     select = open_split(select_data or data, 'select')
+    if any(picture.soft.any() for picture in select.pictures):
+        raise UserError(
+            f'{select.description} has soft labels, which choose nothing; '
+            'give pictures that people labelled as --select-data.'
+        )
     if select.names != fit.names:
         raise UserError(
             f'{select.description} has other classes than {fit.description}; '
@@ -227,11 +260,16 @@ def _outlets(settings: Settings) -> Any:
         left = settings.epochs - result['epoch'] - 1
         minutes = left * (result['train_s'] + result['evaluate_s']) / 60
         ap = '' if result['map50_95'] is None else f'AP {result["map50_95"]:.4f}  '
+        distilled = ''.join(
+            f'{name.removeprefix("distil_")} {result[name]:.4f}  '
+            for name in result
+            if name.startswith('distil_')
+        )
         ap50 = '' if result['map50'] is None else f'AP50 {result["map50"]:.4f}  '
         click.echo(
             f'epoch {result["epoch"] + 1:>4}/{settings.epochs}  '
             f'box {result["box"]:.4f}  objectness {result["objectness"]:.4f}  '
-            f'classes {result["classes"]:.4f}  {ap}{ap50}'
+            f'classes {result["classes"]:.4f}  {distilled}{ap}{ap50}'
             f'{result["images_per_s"]:.1f} pictures/s  {minutes:.1f} min left'
         )
 

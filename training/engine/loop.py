@@ -120,6 +120,7 @@ def train_epoch(
     for number, batch in enumerate(shown):
         wanted = set_rates(optimizer, settings, state.epoch, number, len(batches))
         images, targets = on_device(batch, world.device)
+        state.task.epoch = state.epoch + number / len(batches)
         with _autocast(settings.precision, world.device):
             parts = task(images, targets)
         # Gradients are averaged over processes, but each loss stands for its own pictures.

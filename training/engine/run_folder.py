@@ -70,8 +70,9 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def write_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Draw losses, AP and learning rate over the epochs."""
+    losses = [name for name in history[0] if name.startswith('distil_')]
     panels = (
-        ('Training loss of a picture', ('box', 'objectness', 'classes')),
+        ('Training loss of a picture', ('box', 'objectness', 'classes', *losses)),
         ('AP on the select split', ('map50_95', 'map50')),
         ('Learning rate', ('lr',)),
     )

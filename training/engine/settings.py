@@ -13,12 +13,14 @@ from typing import Any
 from kd_yolo_ros.errors import UserError
 
 from ..data.augmentation import Augmentation
+from ..distillation.settings import Distillation
 from ..models.layout import SIZES, STRIDES
 
 OPTIMIZERS = ('sgd', 'adamw')
 SCHEDULES = ('linear', 'cosine')
 PRECISIONS = ('fp32', 'bf16', 'fp16')
 TRANSFERS = ('all', 'trunk')
+GROUPS = {'augmentation': Augmentation, 'distillation': Distillation}
 CLOSE_MOSAIC = 10  # epochs, as in YOLOX and the tools after it; of a short run a third
 
 
@@ -73,9 +75,10 @@ class Settings:
     deterministic: bool = _setting(False, 'Bit-for-bit repeatable on CUDA too, and slower.')
     outlines: bool = _setting(False, 'Take boxes of transformed objects from their polygons.')
     augmentation: Augmentation = field(default_factory=Augmentation)
+    distillation: Distillation = field(default_factory=Distillation)
 
     def __post_init__(self) -> None:
-        for name, value in (*vars(self).items(), *vars(self.augmentation).items()):
+        for name, value in self.to_dict().items():
             known = _choices(name)
             if known and value not in known:
                 raise UserError(f'{name} is {value!r}; it has to be one of {", ".join(known)}.')
@@ -122,11 +125,17 @@ class Settings:
             return self.epochs - min(CLOSE_MOSAIC, self.epochs // 3)
         return max(0, self.epochs - self.close_mosaic)
 
+    @property
+    def teacher_epochs(self) -> int:
+        """Epochs with a teacher, the first ones."""
+        close = self.distillation.distil_close
+        return self.mosaic_epochs if close is None else max(0, self.epochs - close)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return all settings by name, augmentation among them, as a recipe has them."""
+        """Return all settings by name, those of its groups among them, as a recipe has them."""
         own = dataclasses.asdict(self)
-        augmentation = own.pop('augmentation')
-        return {**own, **augmentation}
+        groups = [own.pop(name) for name in GROUPS]
+        return {name: value for group in (own, *groups) for name, value in group.items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Settings:
@@ -135,20 +144,21 @@ class Settings:
         Raises:
             UserError: an unknown name or an impossible value.
         """
-        known = {f.name for f in setting_fields()}
-        unknown = sorted(set(values) - known)
+        rest = dict(values)
+        groups = {}
+        for name, group in GROUPS.items():
+            mine = [f.name for f in dataclasses.fields(group) if f.name in rest]
+            groups[name] = group(**{key: rest.pop(key) for key in mine})
+        unknown = sorted(set(rest) - {f.name for f in setting_fields()})
         if unknown:
             raise UserError(f"there is no setting '{unknown[0]}'.")
-        of_augmentation = {f.name for f in dataclasses.fields(Augmentation)}
-        augmentation = {k: v for k, v in values.items() if k in of_augmentation}
-        rest = {k: v for k, v in values.items() if k not in of_augmentation}
-        return cls(**rest, augmentation=Augmentation(**augmentation))
+        return cls(**rest, **groups)
 
 
 def setting_fields() -> list[dataclasses.Field]:
-    """Return the fields of the settings and of their augmentation, in order."""
-    own = [f for f in dataclasses.fields(Settings) if f.name != 'augmentation']
-    return [*own, *dataclasses.fields(Augmentation)]
+    """Return the fields of the settings and then of their groups, in order."""
+    own = [f for f in dataclasses.fields(Settings) if f.name not in GROUPS]
+    return [*own, *(f for group in GROUPS.values() for f in dataclasses.fields(group))]
 
 
 def _choices(name: str) -> tuple[str, ...] | None:

@@ -19,7 +19,12 @@ class DetectionTask(nn.Module):
         model: the network that is trained.
         loss: of its raw outputs.
         freeze: the first layers, this many, keep their weights and their statistics.
+
+    Attributes:
+        epoch: where the run is, with its fraction; the loop sets it before each step.
     """
+
+    epoch = 0.0
 
     def __init__(self, model: YOLOv5, loss: DetectionLoss, freeze: int = 0) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ import contextlib
 import ctypes
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 
 from kd_yolo_ros.errors import UserError
 
-from ..data.anchors import box_sizes, fit_anchors
+from ..data.anchors import box_sizes, fit_anchors, kmeans_anchors
 from ..data.augmentation import Augmenter
 from ..data.balance import class_counts, class_weights
 from ..data.check import check_pictures
@@ -26,6 +26,8 @@ from ..data.dataset import DataSet, Problem
 from ..data.loader import TrainingBatches
 from ..data.picture_size import picture_size
 from ..data.picture_store import PictureStore
+from ..distillation.task import DistillationTask
+from ..distillation.teacher import Teacher, check_teachers
 from ..losses.detection import DetectionLoss, Gains
 from ..models.checkpoint import Checkpoint
 from ..models.detect import COCO_ANCHORS
@@ -82,6 +84,8 @@ def train(
     folder: Path,
     world: World,
     start: Checkpoint | None = None,
+    teachers: Sequence[Checkpoint] = (),
+    anchors: Checkpoint | None = None,
     machine: Machine | None = None,
     outlets: Outlets | None = None,
 ) -> list[dict[str, Any]]:
@@ -94,6 +98,8 @@ def train(
         folder: of the run.
         world: from `join_world`.
         start: weights to begin with; of the same size of network.
+        teachers: what the network learns from beside the labels, as the settings say.
+        anchors: whose anchors are taken as they are; None for the first teacher's, if any.
         machine: what may be used.
         outlets: where to show progress.
 
@@ -112,9 +118,11 @@ def train(
     # Some operators of CUDA have no deterministic form; torch then says which.
     torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
     classes = len(fit.names)
-    model = _model(settings, fit, start, outlets)
+    _check_distillation(settings, fit, teachers)
+    frozen = anchors or next(iter(teachers), None)
+    model = _model(settings, fit, start, frozen, outlets)
     model.to(world.device, memory_format=torch.channels_last)
-    task = DetectionTask(model, _loss(settings, model, fit), settings.freeze)
+    task = _task(settings, fit, model, teachers, world)
     state = TrainingState(
         task,
         WeightAverage(model, settings.ema_decay, settings.ema_warmup),
@@ -132,6 +140,8 @@ def train(
             'fit': fingerprint(fit),
             'select': select and fingerprint(select),
             'start': start and _hash_of(start),
+            'teachers': [_hash_of(teacher) for teacher in teachers],
+            'anchors': frozen and frozen.anchors.tolist(),
         },
         'provenance': {
             'fit': {'description': fit.description, 'pictures': len(fit.pictures)},
@@ -233,6 +243,8 @@ def fingerprint(data: DataSet) -> str:
         rings = [ring for polygons in picture.polygons for ring in polygons]
         for array in (picture.boxes, picture.class_ids, picture.crowd, *rings):
             digest.update(np.ascontiguousarray(array).tobytes())
+        if picture.soft.any():
+            digest.update(np.ascontiguousarray(picture.weights).tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -248,7 +260,66 @@ def tune_allocator() -> None:
         mallopt(-2, 64 << 20)  # M_TOP_PAD
 
 
-def _model(settings: Settings, fit: DataSet, start: Checkpoint | None, outlets: Outlets) -> YOLOv5:
+def _check_distillation(settings: Settings, fit: DataSet, teachers: Sequence[Checkpoint]) -> None:
+    gains = settings.distillation.gains
+    if gains and not teachers:
+        raise UserError(
+            f'distil_{next(iter(gains))} has a gain, but there is no teacher: '
+            'name its weights with --teacher.'
+        )
+    if teachers and not gains:
+        raise UserError(
+            'a teacher is given, but nothing to learn from it: give at least one gain, '
+            'as in --distil-cwd 1.'
+        )
+    check_teachers(teachers, fit.names, bool(gains.keys() & {'output', 'classes', 'boxes'}))
+
+
+def _task(
+    settings: Settings,
+    fit: DataSet,
+    model: YOLOv5,
+    teachers: Sequence[Checkpoint],
+    world: World,
+) -> DetectionTask:
+    loss = _loss(settings, model, fit)
+    if not teachers:
+        return DetectionTask(model, loss, settings.freeze)
+    networks = [
+        teacher.build().to(world.device, memory_format=torch.channels_last) for teacher in teachers
+    ]
+    task = DistillationTask(
+        model,
+        loss,
+        [Teacher(network) for network in networks],
+        settings.distillation,
+        settings.teacher_epochs,
+        _imitation_anchors(settings, fit),
+        settings.freeze,
+        settings.seed,
+    )
+    return task.to(world.device)
+
+
+def _imitation_anchors(settings: Settings, fit: DataSet) -> torch.Tensor:
+    """Return the anchors that make the mask, (K, 2) pixels; none where nothing is imitated."""
+    if 'imitation' not in settings.distillation.gains:
+        return torch.zeros(0, 2)
+    shape = (1, settings.distillation.imitation_anchors)
+    try:
+        anchors = kmeans_anchors(box_sizes(fit.pictures, settings.imgsz), shape, settings.seed)
+    except ValueError as error:
+        raise UserError(f'{error}; give a smaller --imitation-anchors.') from None
+    return torch.from_numpy(anchors[0])
+
+
+def _model(
+    settings: Settings,
+    fit: DataSet,
+    start: Checkpoint | None,
+    frozen: Checkpoint | None,
+    outlets: Outlets,
+) -> YOLOv5:
     """Return the network with its anchors and its first weights."""
     if start and start.size != settings.model:
         raise UserError(
@@ -259,7 +330,9 @@ def _model(settings: Settings, fit: DataSet, start: Checkpoint | None, outlets: 
     if start and settings.transfer == 'all':
         given = start.anchors.numpy()
     anchors = given
-    if settings.autoanchor:
+    if frozen:
+        anchors = frozen.anchors.numpy()
+    elif settings.autoanchor:
         sizes = box_sizes(fit.pictures, settings.imgsz)
         anchors, why = fit_anchors(sizes, given, settings.anchor_ratio, settings.seed)
         outlets.say(why)

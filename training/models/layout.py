@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YOLOv5's sizes and strides: what settings are checked against without loading PyTorch."""
+"""YOLOv5's sizes, strides and levels: what is known without loading PyTorch."""
 
 from __future__ import annotations
 
@@ -13,3 +13,6 @@ SIZES = {
 }
 
 STRIDES = (8, 16, 32)  # pixels of a cell for each level of the pyramid
+
+# The layers whose outputs the head reads, at these strides.
+HEAD_INPUTS = (17, 20, 23)

@@ -10,10 +10,7 @@ from torch import Tensor, nn
 
 from .blocks import C3, SPPF, Concat, Conv
 from .detect import Detect
-from .layout import SIZES
-
-# The layers whose outputs the head reads, at strides 8, 16 and 32.
-HEAD_INPUTS = (17, 20, 23)
+from .layout import HEAD_INPUTS, SIZES
 
 
 class YOLOv5(nn.Module):

@@ -8,8 +8,8 @@ import torch
 from random_yolov5 import random_yolov5
 from torch import nn
 
-from kd_yolo_training.models.layout import SIZES
-from kd_yolo_training.models.yolov5 import HEAD_INPUTS, YOLOv5
+from kd_yolo_training.models.layout import HEAD_INPUTS, SIZES
+from kd_yolo_training.models.yolov5 import YOLOv5
 
 PARAMETERS = {'n': 1_777_447, 's': 7_046_599, 'm': 20_907_687, 'l': 46_186_759, 'x': 86_278_375}
 

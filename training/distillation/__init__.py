@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Distillation: what a student learns from a teacher's features, outputs and detections."""

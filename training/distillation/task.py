@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A step of a student: the detection loss, and what its teachers add to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..engine.task import DetectionTask
+from ..losses.detection import DetectionLoss
+from ..models.yolov5 import YOLOv5
+from .adapters import Adapters
+from .binary import box_loss, score_loss
+from .channel_wise import channel_wise_loss
+from .grid import cells_of
+from .imitation import imitation_loss, imitation_mask
+from .pearson import pearson_loss
+from .schedule import strength
+from .settings import Distillation
+from .soft_targets import soft_target_loss
+from .teacher import Teacher, channels_of, look
+
+
+class DistillationTask(DetectionTask):
+    """Training of a student.
+
+    The total is (detection loss + sum of gain * term) times the batch, as in the detection loss
+    itself; a term is the mean of its values for the pictures, weighted over the teachers.
+    The adapters are submodules: they are optimized, clipped, saved and resumed with the student.
+
+    Args:
+        model: the student.
+        loss: of its raw outputs.
+        teachers: with its anchors and classes where answers are distilled.
+        settings: what is distilled.
+        end: the first epoch without a teacher.
+        anchors: (K, 2) pixels, for the mask of imitation.
+        freeze: see `DetectionTask`.
+        seed: of the adapters.
+    """
+
+    def __init__(
+        self,
+        model: YOLOv5,
+        loss: DetectionLoss,
+        teachers: Sequence[Teacher],
+        settings: Distillation,
+        end: int,
+        anchors: Tensor,
+        freeze: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(model, loss, freeze)
+        self.teachers = tuple(teachers)
+        self.settings = settings
+        self.end = end
+        self.gains = settings.gains
+        self.shares = settings.shares(len(self.teachers))
+        self.register_buffer('imitation_anchors', anchors.float())
+        layers: set[int] = set()
+        if 'imitation' in self.gains:
+            layers.update(settings.imitated)
+        if 'cwd' in self.gains or 'pkd' in self.gains:
+            layers.update(settings.compared)
+        mine = channels_of(model)
+        self.adapters = nn.ModuleList()
+        for number, teacher in enumerate(self.teachers):
+            theirs = channels_of(teacher.model)
+            pairs = {layer: (mine[layer], theirs[layer]) for layer in sorted(layers)}
+            self.adapters.append(Adapters(pairs, seed + number))
+
+    def forward(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return `loss`, the parts of the detection loss, and `distil_…`, each term with its gain.
+
+        Args:
+            images: (B, 3, S, S) float, RGB in 0..1.
+            targets: as in `DetectionLoss`.
+        """
+        settings = self.settings
+        factor = strength(self.epoch, self.end, settings.distil_warmup, settings.distil_schedule)
+        features, outputs = look(self.model, images)
+        parts = self.loss(outputs, targets)
+        if factor == 0:
+            # Several processes wait for gradients of all parameters, those of adapters too.
+            idle = sum(p.sum() for p in self.adapters.parameters()) * 0
+            off = {f'distil_{name}': outputs[0].new_zeros(()) for name in self.gains}
+            return {**parts, **off, 'loss': parts['loss'] + idle}
+        answers = [teacher(images) for teacher in self.teachers]
+        shares = self._shares(answers, targets, len(images))
+        total = parts['loss']
+        for number, (their_features, their_outputs) in enumerate(answers):
+            terms = self._terms(
+                number, features, outputs, their_features, their_outputs, targets, images.shape[2:]
+            )
+            for name, values in terms.items():
+                part = self.gains[name] * factor * (shares[number] * values).mean()
+                total = total + part * len(images)
+                key = f'distil_{name}'
+                parts[key] = parts.get(key, 0) + part.detach()
+        return {**parts, 'loss': total}
+
+    def _terms(
+        self,
+        number: int,
+        features: list[Tensor],
+        outputs: tuple[Tensor, ...],
+        their_features: list[Tensor],
+        their_outputs: tuple[Tensor, ...],
+        targets: Tensor,
+        imgsz: tuple[int, int],
+    ) -> dict[str, Tensor]:
+        """Return the values for the pictures, (B,), of every term beside one teacher."""
+        settings, terms = self.settings, {}
+        adapted = {
+            int(layer): self.adapters[number](int(layer), features[int(layer)])
+            for layer in self.adapters[number].layers
+        }
+        if 'imitation' in self.gains:
+            terms['imitation'] = sum(
+                imitation_loss(
+                    adapted[layer],
+                    their_features[layer],
+                    imitation_mask(
+                        targets,
+                        self.imitation_anchors,
+                        len(outputs[0]),
+                        adapted[layer].shape[2:],
+                        imgsz,
+                        settings.imitation_psi,
+                    ),
+                )
+                for layer in settings.imitated
+            )
+        if 'cwd' in self.gains:
+            terms['cwd'] = sum(
+                channel_wise_loss(adapted[layer], their_features[layer], settings.cwd_tau)
+                for layer in settings.compared
+            )
+        if 'pkd' in self.gains:
+            terms['pkd'] = sum(
+                pearson_loss(adapted[layer], their_features[layer]) for layer in settings.compared
+            )
+        if self.gains.keys() & {'output', 'classes', 'boxes'}:
+            mine = cells_of(self.model.head, outputs)
+            theirs = cells_of(self.teachers[number].model.head, their_outputs)
+            if 'output' in self.gains:
+                terms['output'] = soft_target_loss(mine, theirs, self.loss.gains)
+            if 'classes' in self.gains:
+                terms['classes'] = score_loss(mine, theirs)
+            if 'boxes' in self.gains:
+                terms['boxes'] = box_loss(mine, theirs)
+        return terms
+
+    @torch.no_grad()
+    def _shares(self, answers: list, targets: Tensor, batch: int) -> Tensor:
+        """Return how much each teacher counts in each picture, (teachers, B)."""
+        shares = targets.new_tensor(self.shares)[:, None].expand(-1, batch)
+        if self.settings.teacher_choice == 'weighted' or len(answers) == 1:
+            return shares
+        losses = targets.new_zeros(len(answers), batch)
+        for picture in range(batch):
+            own = targets[targets[:, 0] == picture].clone()
+            own[:, 0] = 0
+            for number, (_, outputs) in enumerate(answers):
+                alone = tuple(output[picture : picture + 1] for output in outputs)
+                losses[number, picture] = self.loss(alone, own)['loss']
+        return torch.nn.functional.one_hot(losses.argmin(0), len(answers)).T.float()

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained network that a student learns from: frozen, in eval mode, without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kd_yolo_ros.errors import UserError
+
+from ..models.checkpoint import Checkpoint
+from ..models.layout import HEAD_INPUTS
+from ..models.yolov5 import YOLOv5
+
+PROBE = 64  # pixels of the picture that tells how many channels a layer has
+
+
+class Teacher:
+    """A teacher. It is no `nn.Module`: nothing that trains, averages or saves may reach it.
+
+    Args:
+        model: with trained weights, on the device of the student.
+    """
+
+    def __init__(self, model: YOLOv5) -> None:
+        self.model = model.fuse().requires_grad_(False)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+        """Return the maps of all layers and the raw outputs of the head.
+
+        Args:
+            images: (B, 3, H, W) float, RGB in 0..1, the student's own.
+        """
+        return look(self.model, images)
+
+
+def look(model: YOLOv5, images: Tensor) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+    """Return a network's maps of all layers before the head, and the head's raw outputs."""
+    features = model.features(images)
+    return features, model.head([features[index] for index in HEAD_INPUTS])
+
+
+@torch.no_grad()
+def channels_of(model: YOLOv5) -> list[int]:
+    """Return the channels of every layer before the head."""
+    training = model.training
+    images = torch.zeros(1, 3, PROBE, PROBE, device=model.head.anchors.device)
+    channels = [features.shape[1] for features in model.eval().features(images)]
+    model.train(training)
+    return channels
+
+
+def check_teachers(teachers: Sequence[Checkpoint], names: Sequence[str], answers: bool) -> None:
+    """Refuse teachers that a student cannot learn from.
+
+    Args:
+        teachers: one or more.
+        names: the student's classes.
+        answers: whether their answers are distilled, and not their features alone.
+
+    Raises:
+        UserError: other classes or other anchors than they need to have in common.
+    """
+    if not answers:
+        return
+    for teacher in teachers:
+        if tuple(teacher.names or ()) != tuple(names):
+            raise UserError(
+                'the teacher has other classes than the data; train it on the same classes in '
+                'the same order, or distil features only (imitation, cwd, pkd).'
+            )
+        if not torch.allclose(teacher.anchors, teachers[0].anchors, rtol=1e-3):
+            raise UserError(
+                'the teachers have different anchors; train them with --anchors of one of them, '
+                'or distil features only (imitation, cwd, pkd).'
+            )

@@ -23,9 +23,10 @@ setup(
     ],
     package_dir={'kd_yolo_training': 'training'},
     package_data={
-        NAME: ['py.typed'],
+        NAME: ['models/*/*', 'py.typed'],
         f'{NAME}.metrics': ['*.schema.json'],
         f'{NAME}.nodes': ['*.xml'],
+        'kd_yolo_training.recipes': ['bundled/*.yaml'],
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
@@ -72,11 +73,14 @@ setup(
         f'{NAME}.verbs': [
             *(f'{verb} = {NAME}.cli.{verb}:{verb}' for verb in VERBS),
             'bench-training = kd_yolo_training.cli.bench_training:bench_training',
+            'compare = kd_yolo_training.cli.compare:compare',
             'compare-training = kd_yolo_training.cli.compare_training:compare_training',
             'data = kd_yolo_training.cli.data:data',
             'export = kd_yolo_training.cli.export:export',
             'import = kd_yolo_training.cli.import_model:import_model',
             'quantize = kd_yolo_training.cli.quantize:quantize',
+            'recipe = kd_yolo_training.cli.recipe:recipe',
+            'select = kd_yolo_training.cli.select:select',
             'train = kd_yolo_training.cli.train:train',
         ],
         f'{NAME}.models': ['checkpoint = kd_yolo_training.engine.predict:checkpoint_predictor'],

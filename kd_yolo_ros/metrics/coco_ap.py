@@ -96,11 +96,13 @@ class CocoAP:
                 picture; best_f1, the score threshold with the best F1 at IoU 0.5 (over all: of
                 the mean F1). And `curves` and `confusion`, as report.schema.json has them.
         """
-        evaluation = self._run_pycocotools(details)
+        evaluation = self.matched(details)
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints progress
+            evaluation.accumulate()
         precision = evaluation.eval['precision'][..., 0]  # IoU, recall, class, size
         instances = _instances(evaluation)
         present = np.flatnonzero(instances[:, 0])
-        keys = {int(c): self._key(int(c)) for c in present}
+        keys = {int(c): self.class_key(int(c)) for c in present}
         per_class: Dict[str, Dict[str, Any]] = {
             key: {**_ap(precision[:, :, [c], 0]), 'instances': int(instances[c, 0])}
             for c, key in keys.items()
@@ -121,7 +123,8 @@ class CocoAP:
             result['confusion'] = self._confusion()
         return result
 
-    def _key(self, class_id: int) -> str:
+    def class_key(self, class_id: int) -> str:
+        """Return what a class is called in results: its name, with its number if need be."""
         name = self.names[class_id]
         return name if self.names.count(name) == 1 else f'{name} ({class_id})'
 
@@ -151,12 +154,18 @@ class CocoAP:
         return {
             'score': confusion.SCORE,
             'iou': confusion.IOU,
-            'classes': [self._key(int(c)) for c in occurs[:-1]],
+            'classes': [self.class_key(int(c)) for c in occurs[:-1]],
             'matrix': matrix[np.ix_(occurs, occurs)].tolist(),
         }
 
-    def _run_pycocotools(self, by_size: bool) -> Any:
-        """Return a COCOeval that has accumulated, over all sizes and, if wished, each."""
+    def matched(self, by_size: bool = False) -> Any:
+        """Return a COCOeval that has matched, but not accumulated.
+
+        Its `evalImgs` go by class, size, and picture in the order of `pictures`.
+
+        Args:
+            by_size: match over each of SIZES too, after all sizes.
+        """
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
 
@@ -186,7 +195,6 @@ class CocoAP:
             if not by_size:
                 params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
             evaluation.evaluate()
-            evaluation.accumulate()
         return evaluation
 
 

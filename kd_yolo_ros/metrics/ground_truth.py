@@ -244,6 +244,11 @@ def read_coco(file: PathLike) -> GroundTruth:
 
 def _coco_row(annotation: Any, file: Path) -> Tuple[Any, Tuple[List[float], int, bool]]:
     try:
+        if float(annotation.get('score') or 1) < 1:  # a soft label
+            raise UserError(
+                f'{file}: annotation {annotation.get("id")} has a score, so it is what a model '
+                'found and no ground truth; give labels that people made'
+            )
         x, y, w, h = (float(value) for value in annotation['bbox'])
         valid = all(math.isfinite(v) for v in (x, y, w, h)) and w >= 0 and h >= 0
         crowd = bool(annotation.get('iscrowd', 0))

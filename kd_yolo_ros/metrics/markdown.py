@@ -23,7 +23,7 @@ def to_markdown(report: Report, pictures: Mapping[str, str]) -> str:
         heading += f' of {report["artifact"]}'
     parts = [f'# {heading}', _measured(report), *_sections(report)]
     parts += [f'![{title}]({name})' for name, title in pictures.items()]
-    parts += ['## Measured on', *_machine(report)]
+    parts += ['## Measured on', *machine(report)]
     return '\n\n'.join(part for part in parts if part) + '\n'
 
 
@@ -42,13 +42,13 @@ def _sections(report: Report) -> List[str]:
         parts += _results(report['results'])
     if report.get('frames'):
         frames = report['frames']
-        parts += ['## Frames', _table(list(frames), [list(frames.values())])]
+        parts += ['## Frames', table(list(frames), [list(frames.values())])]
     if report.get('latency_ms'):
         row = ['send to answer', *_summary(report['latency_ms'])]
-        parts += ['## Latency (ms)', _table(['', *_SUMMARY], [row])]
+        parts += ['## Latency (ms)', table(['', *_SUMMARY], [row])]
     if report.get('stages_ms'):
         rows = [[stage, *_summary(times)] for stage, times in report['stages_ms'].items()]
-        parts += ['## Stages (ms)', _table(['stage', *_SUMMARY], rows)]
+        parts += ['## Stages (ms)', table(['stage', *_SUMMARY], rows)]
     ap = report.get('ap') or report
     if 'per_class' in ap:
         parts += _accuracy(ap)
@@ -79,16 +79,16 @@ def _results(results: Sequence[Mapping[str, Any]]) -> List[str]:
     note = 'Speed-up is against the first row, by p50 of inference.'
     return [
         '## Inference (ms)',
-        _table([*head, 'speed-up', 'size (MB)', 'AP50-95'], rows),
+        table([*head, 'speed-up', 'size (MB)', 'AP50-95'], rows),
         note,
     ]
 
 
 def _accuracy(ap: Mapping[str, Any]) -> List[str]:
     whole = [_score(ap['map50_95']), _score(ap['map50']), ap['images']]
-    parts = ['## Average precision', _table(['AP50-95', 'AP50', 'pictures'], [whole])]
+    parts = ['## Average precision', table(['AP50-95', 'AP50', 'pictures'], [whole])]
     head, rows = _accuracy_table(ap)
-    parts.append(_table(head, [[_score(v) if _is_score(v) else v for v in row] for row in rows]))
+    parts.append(table(head, [[_score(v) if _is_score(v) else v for v in row] for row in rows]))
     if ap.get('by_size'):
         parts.append(
             'Sizes are of the box in the picture: small is below 32x32 pixels, large above 96x96. '
@@ -125,7 +125,8 @@ def _is_score(value: Any) -> bool:
     return value is None or isinstance(value, float)
 
 
-def _machine(report: Report) -> List[str]:
+def machine(report: Report) -> List[str]:
+    """Return what it was measured on, as a table."""
     host, versions = report['host'], report['versions']
     facts = [
         ('board', host.get('board')),
@@ -135,7 +136,7 @@ def _machine(report: Report) -> List[str]:
         ('system', f'{host["os"]}, kernel {host.get("kernel")}'),
         ('versions', ', '.join(f'{name} {version}' for name, version in versions.items())),
     ]
-    return [_table(['', ''], [fact for fact in facts if fact[1]])]
+    return [table(['', ''], [fact for fact in facts if fact[1]])]
 
 
 def _summary(times: Mapping[str, Any]) -> List[str]:
@@ -150,7 +151,8 @@ def _score(value: Optional[float]) -> str:
     return '–' if value is None else f'{value:.3f}'
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table; what is None shows as a dash."""
     lines = [head, ['---'] * len(head), *rows]
     return '\n'.join('| ' + ' | '.join(_cell(cell) for cell in line) + ' |' for line in lines)
 

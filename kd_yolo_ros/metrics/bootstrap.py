@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Is one model surely better than another? AP of resampled pictures, and its difference.
+
+The bootstrap of B. Efron (Annals of Statistics, 1979), paired: every model is judged on the same
+resample of the pictures. Matching, the slow part of AP, is done once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Sequence
+
+import numpy as np
+
+from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.metrics.coco_ap import CocoAP
+
+EPSILON = np.spacing(1)  # as pycocotools has it, against 0 / 0
+
+
+class ResampledAP:
+    """One model's AP on any resample of its pictures.
+
+    Args:
+        ap: filled with the model's detections.
+
+    Attributes:
+        names: the C classes that have objects, as in `CocoAP.evaluate`.
+        pictures: the keys of the P pictures, in the order of the weights.
+        instances: (C,) int64, number of objects.
+    """
+
+    def __init__(self, ap: CocoAP) -> None:
+        evaluation = ap.matched()
+        self.pictures: List[str] = list(ap.pictures)
+        self.names: List[str] = []
+        self._classes: List[_ClassMatches] = []
+        count = len(self.pictures)
+        for class_id in range(len(ap.names)):
+            entries = evaluation.evalImgs[class_id * count : (class_id + 1) * count]
+            matches = _class_matches(entries, evaluation.params)
+            if matches.objects.any():
+                self.names.append(ap.class_key(class_id))
+                self._classes.append(matches)
+        totals = [matches.objects.sum() for matches in self._classes]
+        self.instances = np.array(totals, np.int64)
+
+    def per_class(self, weights: np.ndarray) -> np.ndarray:
+        """Return AP50-95 and AP50 of each class, (C, 2); NaN where no object is left.
+
+        Args:
+            weights: (P,) whole numbers, how often each picture is there; ones give what
+                `CocoAP.evaluate` gives.
+        """
+        rows = [matches.average_precision(weights) for matches in self._classes]
+        return np.array(rows, np.float64).reshape(-1, 2)
+
+
+class Interval(NamedTuple):
+    """A difference of AP, in -1..1, and where it lies when other pictures are drawn."""
+
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What `paired_difference` returns: other minus baseline.
+
+    Attributes:
+        level: share of the resamples that lie in each interval.
+        map50_95: of AP50-95.
+        map50: of AP50.
+        per_class: of AP50-95, by class.
+    """
+
+    level: float
+    map50_95: Interval
+    map50: Interval
+    per_class: Dict[str, Interval]
+
+
+def paired_difference(
+    baseline: Sequence[ResampledAP],
+    other: Sequence[ResampledAP],
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    progress: Callable[..., Iterable] = lambda items, *_: items,
+) -> Difference:
+    """Return the difference of the mean AP of two groups of models, with percentile intervals.
+
+    What varies is the pictures; the models are taken as they are. Classes without objects in a
+    resample are not in that resample's mean, as in `CocoAP`.
+
+    Args:
+        baseline: models trained alike but for their seed.
+        other: likewise.
+        resamples: how many.
+        level: of the two-sided intervals, in 0..1.
+        seed: of the resamples.
+        progress: wraps an iterable, with its description and length.
+
+    Raises:
+        UserError: the models were not measured on the same pictures and classes, or these hold
+            no object.
+    """
+    models = [*baseline, *other]
+    first = models[0]
+    if any((m.pictures, m.names) != (first.pictures, first.names) for m in models):
+        raise UserError('models that are compared need the same pictures and class names.')
+    if not first.names:
+        raise UserError('models cannot be compared on pictures without objects.')
+
+    def difference(weights: np.ndarray) -> np.ndarray:
+        """Return AP50-95 and AP50, other minus baseline: rows of all, then of each class."""
+        sides = [
+            np.mean([model.per_class(weights) for model in side], axis=0)
+            for side in (baseline, other)
+        ]
+        return np.vstack([_present_mean(sides[1]) - _present_mean(sides[0]), sides[1] - sides[0]])
+
+    count = len(first.pictures)
+    random = np.random.default_rng(seed)
+    drawn = (
+        difference(random.multinomial(count, np.full(count, 1 / count)))
+        for _ in progress(range(resamples), 'bootstrap', resamples)
+    )
+    low, high = np.nanquantile(list(drawn), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    table = np.stack([difference(np.ones(count)), low, high], axis=-1)  # row, AP, Interval
+    of_all, *of_classes = (Interval(*map(float, row)) for row in table[:, 0])
+    return Difference(
+        level,
+        of_all,
+        Interval(*map(float, table[0, 1])),
+        dict(zip(first.names, of_classes)),
+    )
+
+
+def _present_mean(per_class: np.ndarray) -> np.ndarray:
+    """Return the (2,) mean over the classes that have objects; NaN where none has."""
+    present = per_class[~np.isnan(per_class[:, 0])]
+    return present.mean(axis=0) if len(present) else np.full(2, np.nan)
+
+
+@dataclass(frozen=True)
+class _ClassMatches:
+    """A class' detections by falling score, and what pycocotools matched them with.
+
+    Precision over recall can only be highest where there is a hit, so only those are kept by
+    their ranks, and detections that are ignored (in crowd regions) to be left out of the count.
+    Rows, one for each IoU, are filled up with the rank D, whose picture has the weight 0.
+
+    Attributes:
+        pictures: (D + 1,) int64, the picture of each detection; the last is number P.
+        objects: (P,) int64, how many are to be found.
+        hits: (T, H) int64, ranks of the hits.
+        ignored: (T, I) int64, ranks of what is ignored.
+        ignored_before: (T, H) int64, how many of those come before each hit.
+        recalls: (R,), where precision is read.
+    """
+
+    pictures: np.ndarray
+    objects: np.ndarray
+    hits: np.ndarray
+    ignored: np.ndarray
+    ignored_before: np.ndarray
+    recalls: np.ndarray
+
+    def average_precision(self, weights: np.ndarray) -> List[float]:
+        """Return AP50-95 and AP50 for the weights of the pictures."""
+        objects = self.objects @ weights
+        if not objects:
+            return [np.nan, np.nan]
+        weight = np.append(weights, 0.0)[self.pictures]
+        hits = np.cumsum(weight[self.hits], axis=1)
+        ignored = np.cumsum(weight[self.ignored], axis=1)
+        ignored = np.pad(ignored, ((0, 0), (1, 0)))
+        found = np.cumsum(weight)[self.hits]
+        found -= np.take_along_axis(ignored, self.ignored_before, axis=1)
+        precision = hits / (found + EPSILON)
+        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        best = np.pad(best, ((0, 0), (0, 1)))  # 0 at recalls that are not reached
+        at = [np.searchsorted(recall, self.recalls) for recall in hits / objects]
+        averages = np.take_along_axis(best, np.array(at), axis=1).mean(axis=1)
+        return [averages.mean(), averages[0]]
+
+
+def _class_matches(entries: Sequence[Any], params: Any) -> _ClassMatches:
+    """Return one class' matches from what pycocotools has for each picture, or None."""
+    objects = np.zeros(len(entries), np.int64)
+    pictures, scores = [np.zeros(0, np.int64)], [np.zeros(0)]
+    none = np.zeros((len(params.iouThrs), 0), bool)
+    matched, ignored = [none], [none]
+    for number, entry in enumerate(entries):
+        if entry is None:
+            continue
+        objects[number] = (np.asarray(entry['gtIgnore']) == 0).sum()
+        pictures.append(np.full(len(entry['dtScores']), number))
+        scores.append(np.asarray(entry['dtScores']))
+        matched.append(entry['dtMatches'] > 0)
+        ignored.append(entry['dtIgnore'].astype(bool))
+    order = np.argsort(-np.concatenate(scores), kind='mergesort')
+    is_ignored = np.hstack(ignored)[:, order]
+    hits = _ranks(np.hstack(matched)[:, order] & ~is_ignored)
+    ignored_ranks = _ranks(is_ignored)
+    before = [np.searchsorted(row, ranks) for row, ranks in zip(ignored_ranks, hits)]
+    return _ClassMatches(
+        np.append(np.concatenate(pictures)[order], len(entries)),
+        objects,
+        hits,
+        ignored_ranks,
+        np.array(before, np.int64).reshape(hits.shape),
+        params.recThrs,
+    )
+
+
+def _ranks(chosen: np.ndarray) -> np.ndarray:
+    """Return where each row of (T, D) bool is set, (T, most of a row), filled up with D."""
+    count = chosen.shape[1]
+    ranks = np.sort(np.where(chosen, np.arange(count), count), axis=1)
+    return ranks[:, : int(chosen.sum(axis=1).max())]

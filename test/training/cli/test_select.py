@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`kd-yolo select` and `compare` on arms of which it is known how good they are."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import cv2
+import pytest
+from click.testing import CliRunner
+from processes import kd_yolo
+from reports import read_report
+from shapes import write_shapes
+from synthetic_runs import synthetic_found, write_run
+
+from kd_yolo_ros.errors import UserError
+from kd_yolo_training.cli.compare import compare
+from kd_yolo_training.cli.filter_result import named_paths
+from kd_yolo_training.cli.select import select
+from kd_yolo_training.data.read import read_dataset
+from kd_yolo_training.engine.train import fingerprint
+from kd_yolo_training.filter.arms import DETECTIONS
+from kd_yolo_training.filter.found import write_found
+from kd_yolo_training.filter.models import find_model
+from kd_yolo_training.models.open import open_checkpoint
+
+BLURS = {'plain-0': 3, 'plain-1': 3.1, 'good-0': 0.6, 'good-1': 0.5, 'bad-0': 5, 'bad-1': 5}
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures, runs by the names above, and in out/ what they would have found."""
+    folder = tmp_path_factory.mktemp('filter')
+    write_shapes(folder / 'shapes', 1, 30)
+    data = read_dataset(folder / 'shapes', 'select')
+    for number, (name, blur) in enumerate(BLURS.items()):
+        model = find_model(write_run(folder / name, number))
+        file = f'{model.sha256[:16]}-{fingerprint(data)}.npz'
+        for out in ('out', 'compared'):
+            write_found(folder / out / DETECTIONS / file, synthetic_found(data, blur, number))
+    write_run(folder / 'small', 50, imgsz=[32, 32])
+    return folder
+
+
+@pytest.fixture
+def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run a verb of this process in the place; return what it prints."""
+    monkeypatch.chdir(place)
+
+    def invoke(verb: click.Command, *words: object) -> str:
+        words = ('--data', 'shapes', '--threads', 1, *words)
+        return CliRunner().invoke(verb, [str(w) for w in words], catch_exceptions=False).output
+
+    return invoke
+
+
+PLAIN = ('--plain', 'plain-0', '--plain', 'plain-1')
+GOOD = ('--distilled', 'good=good-0', '--distilled', 'good=good-1')
+BAD = ('--distilled', 'bad=bad-0', '--distilled', 'bad=bad-1')
+
+
+def check_pictures(folder: Path, *names: str) -> None:
+    for name in names:
+        assert cv2.imread(str(folder / name)).shape[1] > 800
+
+
+def test_the_better_one_is_taken(place: Path) -> None:
+    words = ('--data', 'shapes', '--resamples', 200, '--threads', 1, '--out', 'out')
+    printed = kd_yolo('select', *words, *PLAIN, *BAD, *GOOD, cwd=place).succeeded()
+    report = read_report(place / 'out' / 'select.json', 'select')
+    sentence = report['decision']['sentence']
+    assert sentence.startswith('distilled (good) is taken: +') and sentence in printed
+    assert '97.5 % interval, corrected for 2 tried,' in sentence and '2 seeds each' in sentence
+    assert report['level'] == 0.95 and report['differences']['good']['level'] == 0.975
+    good, bad = (report['differences'][name]['map50_95'] for name in ('good', 'bad'))
+    assert good['low'] > 0 > bad['high']
+    assert [arm['name'] for arm in report['arms']] == ['plain', 'bad', 'good']
+    assert all(arm['train_minutes'] == 3 and arm['gflops'] > 0 for arm in report['arms'])
+
+    # The better of its runs, with the reason; no path of this machine anywhere.
+    best = max(report['results'], key=lambda row: row['map50_95'])
+    assert best['arm'] == 'good' and report['decision']['run']['sha256'] == best['sha256']
+    chosen = open_checkpoint(place / 'out' / 'chosen.safetensors')
+    selection = chosen.training['provenance']['selection']
+    assert selection['sentence'] == sentence and selection['data_hash'] == report['data_hash']
+    assert selection['differences'] == report['differences']
+    assert [arm['seeds'] for arm in selection['arms']] == [[0, 1], [4, 5], [2, 3]]
+    assert chosen.training['run']['seed'] == best['seed']
+    for name in ('select.json', 'select.md', 'chosen.json'):
+        assert str(place) not in (place / 'out' / name).read_text()
+    page = (place / 'out' / 'select.md').read_text()
+    assert sentence in page and 'select-runs.png' in page
+    check_pictures(place / 'out', 'select-differences.png', 'select-runs.png')
+    with open(place / 'runs' / 'runs.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert {row['artifact'] for row in rows if row['kind'] == 'select'} == set(BLURS)
+
+
+def test_plain_is_taken_where_nothing_is_surely_better(place: Path, run: Callable) -> None:
+    one = ('--plain', 'plain-0', '--distilled', 'plain-1', '--out', 'out', '--json', 'd.json')
+    printed = run(select, *one)
+    report = read_report(place / 'd.json', 'select')
+    assert report['decision']['arm'] == 'plain'
+    assert 'plain is taken: distilled has ' in printed and 'One run says nothing' in printed
+    chosen = open_checkpoint(place / 'out' / 'chosen.safetensors')
+    assert chosen.training['run']['seed'] == 0
+
+
+def test_compare(place: Path, run: Callable) -> None:
+    """One arm is a real network that is run, on pictures of another size."""
+    arms = [f'--arm={name}={name}-{seed}' for name in ('good', 'plain') for seed in (0, 1)]
+    more = ('--baseline', 'plain', '--out', 'compared', '--resamples', 100)
+    printed = run(compare, '--split', 'select', *arms, '--arm', 'small=small', *more)
+    report = read_report(place / 'compared' / 'compare.json', 'compare')
+    assert [arm['name'] for arm in report['arms']] == ['plain', 'good', 'small']
+    assert report['differences']['good']['map50_95']['low'] > 0 and 'decision' not in report
+    plain, _, small = report['arms']
+    assert plain['map50_95_sd'] > 0 and small['map50_95_sd'] is None
+    assert small['gflops'] == pytest.approx(plain['gflops'] / 4)
+    assert ' ± ' in printed and 'M parameters' in (place / 'compared' / 'compare.md').read_text()
+    names = ('differences', 'runs', 'gflops')
+    check_pictures(place / 'compared', *(f'compare-{name}.png' for name in names))
+
+
+TWO = ('--arm=a=good-0', '--arm=b=bad-0')
+
+
+@pytest.mark.parametrize(
+    ('verb', 'words', 'sentence'),
+    [
+        (select, ('--plain', 'plain-0', '--distilled', 'small'), 'has to be of one size'),
+        (select, ('--plain', 'shapes', '--distilled', 'good-0'), 'neither a training run nor'),
+        (select, ('--plain', 'plain-0', '--distilled', 'gone'), 'gone does not exist'),
+        (select, ('--plain', 'plain-0', '--distilled', 'plain=bad-0'), 'with another NAME'),
+        (compare, (*TWO, '--baseline=a'), "no split 'val'"),
+        (compare, (*TWO, '--baseline=c'), 'no --arm is named c'),
+        (compare, (*TWO[:1], '--baseline=a'), 'nothing to be compared with'),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    place: Path, run: Callable, verb: click.Command, words: tuple, sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        run(verb, *words, '--out', 'refused')
+    assert not (place / 'refused').exists()
+
+
+def test_names_of_arms(tmp_path: Path) -> None:
+    odd = tmp_path / 'a=b'
+    odd.mkdir()
+    assert named_paths(['x=r1', 'r2', 'x=r3', str(odd)], 'distilled') == {
+        'x': [Path('r1'), Path('r3')],
+        'distilled': [Path('r2'), odd],
+    }
+    for values, default, taken in (
+        (['r1'], None, []),
+        (['=r1'], 'd', []),
+        (['x='], 'd', []),
+        (['plain=r'], 'd', ['plain']),
+    ):
+        with pytest.raises(UserError, match='give NAME=PATH'):
+            named_paths(values, default, taken)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arms, each a few networks that differ in their seed, measured and compared with one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from kd_yolo_ros.metrics.bootstrap import Difference, ResampledAP, paired_difference
+from kd_yolo_ros.metrics.class_map import map_classes
+from kd_yolo_ros.metrics.coco_ap import CocoAP
+
+from ..data.dataset import DataSet
+from ..engine.train import fingerprint
+from ..engine.validation import ground_truth
+from .found import Found, find
+from .models import Model
+
+DETECTIONS = 'detections'  # the folder of what was found
+
+
+def measure(
+    arms: Mapping[str, Sequence[Model]],
+    data: DataSet,
+    folder: Path,
+    threads: int | None = None,
+    progress: Callable[..., Iterable] = lambda items, *_: items,
+) -> dict[str, list[ResampledAP]]:
+    """Run every network on the pictures; what is in `folder` already is not run again.
+
+    Args:
+        arms: the networks by name of their arm, which have passed `check_alike`.
+        data: the pictures; all of them readable.
+        folder: keeps the detections.
+        threads: of one inference.
+        progress: as in `find`.
+
+    Raises:
+        UserError: a network does not run, or the folder cannot be written.
+    """
+    pictures = fingerprint(data)
+    measured: dict[str, list[ResampledAP]] = {}
+    for arm, models in arms.items():
+        for number, model in enumerate(models, 1):
+            file = folder / DETECTIONS / f'{model.sha256[:16]}-{pictures}.npz'
+            title = f'{arm} {number} of {len(models)}'
+            found = find(model, data, file, threads, progress, title)
+            measured.setdefault(arm, []).append(resampled_ap(data, found))
+    return measured
+
+
+def resampled_ap(data: DataSet, found: Sequence[Found]) -> ResampledAP:
+    """Compare what a network found, picture by picture, with the labels."""
+    truth = ground_truth(data)
+    ap = CocoAP(truth, data.names, map_classes(data.names, truth))
+    for number, (detections, size) in enumerate(found):
+        ap.process(str(number), detections, size)
+    return ResampledAP(ap)
+
+
+def differences(
+    measured: Mapping[str, Sequence[ResampledAP]],
+    baseline: str,
+    resamples: int,
+    level: float,
+    seed: int,
+    progress: Callable[..., Iterable] = lambda items, *_: items,
+) -> dict[str, Difference]:
+    """Return what `paired_difference` returns for every arm but the baseline, by its name."""
+    return {
+        arm: paired_difference(
+            measured[baseline],
+            models,
+            resamples,
+            level,
+            seed,
+            lambda items, _, total, arm=arm: progress(
+                items, f'resample {arm}', total, ' resamples'
+            ),
+        )
+        for arm, models in measured.items()
+        if arm != baseline
+    }

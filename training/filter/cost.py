@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network costs: parameters and operations of one picture, and minutes of training."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..engine.run_folder import RESULTS
+from ..models.yolov5 import YOLOv5
+
+
+class Cost(NamedTuple):
+    """Of a network with its batch normalizations folded into the convolutions.
+
+    Attributes:
+        parameters: how many.
+        gflops: 10^9 operations for one picture; a multiplication with its addition counts as 2.
+    """
+
+    parameters: int
+    gflops: float
+
+
+def network_cost(size: str, classes: int, imgsz: tuple[int, int]) -> Cost:
+    """Return the cost of a YOLOv5; nothing is computed.
+
+    Args:
+        size: n, s, m, l or x.
+        classes: number of classes.
+        imgsz: (height, width) of its input, pixels.
+    """
+    with torch.device('meta'):
+        model = YOLOv5(size, classes).fuse()
+        picture = torch.empty(1, 3, *imgsz)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(picture)
+    return Cost(sum(p.numel() for p in model.parameters()), counter.get_total_flops() / 1e9)
+
+
+def training_minutes(run: Path) -> float | None:
+    """Return how long a run took with its evaluations; None where its folder does not tell."""
+    try:
+        with open(run / RESULTS, newline='', encoding='utf-8') as file:
+            rows = list(csv.DictReader(file))
+        seconds = [float(row['train_s']) + float(row['evaluate_s']) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return sum(seconds) / 60 if seconds else None

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a distilled network is taken instead of a plain one, and the sentence that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kd_yolo_ros.metrics.bootstrap import Difference, Interval
+
+PLAIN = 'plain'
+DISTILLED = 'distilled'  # the name of an arm that was given none
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is taken.
+
+    Attributes:
+        arm: its name.
+        sentence: why, for people.
+    """
+
+    arm: str
+    sentence: str
+
+
+def corrected_level(level: float, candidates: int) -> float:
+    """Return the level of each interval at which all of them hold together with `level`.
+
+    Bonferroni's correction: the more is tried, the more luck there is in the best of it.
+    """
+    return 1 - (1 - level) / candidates
+
+
+def decide(differences: Mapping[str, Difference], seeds: Mapping[str, int]) -> Decision:
+    """Take the best candidate whose AP50-95 is surely above plain's, or else plain.
+
+    Args:
+        differences: candidate minus plain, by the candidate's name; intervals at
+            `corrected_level`.
+        seeds: how many networks there are of each, plain among them.
+    """
+    best = max(differences, key=lambda name: differences[name].map50_95.difference)
+    sure = [name for name, found in differences.items() if found.map50_95.low > 0]
+    if sure:
+        best = max(sure, key=lambda name: differences[name].map50_95.difference)
+    found = differences[best]
+    label = DISTILLED if best == DISTILLED else f'{DISTILLED} ({best})'
+    tried = '' if len(differences) == 1 else f', corrected for {len(differences)} tried,'
+    figures = (
+        f'{in_points(found.map50_95.difference)} AP50-95 '
+        f'({percent(found.level)} interval{tried} {interval_text(found.map50_95)}) over plain'
+    )
+    seeds_text = _seeds(seeds[best], seeds[PLAIN])
+    if sure:
+        return Decision(best, f'{label} is taken: {figures}, {seeds_text}.')
+    return Decision(
+        PLAIN, f'plain is taken: {label} has {figures}, which may be no gain, {seeds_text}.'
+    )
+
+
+def in_points(difference: float) -> str:
+    """Return a difference of AP in hundredths, with its sign."""
+    text = f'{100 * difference:+.1f}'
+    return '+0.0' if text == '-0.0' else text
+
+
+def interval_text(interval: Interval) -> str:
+    """Return where a difference lies, in hundredths."""
+    return f'{in_points(interval.low)} to {in_points(interval.high)}'
+
+
+def percent(level: float) -> str:
+    """Return a level as people write it."""
+    return f'{100 * level:.3g} %'
+
+
+def _seeds(other: int, plain: int) -> str:
+    if other == plain:
+        return f'{other} seed{"" if other == 1 else "s"} each'
+    return f'{other} against {plain} seeds'

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network finds in a data set's pictures, kept in a file so that it is found only once."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kd_yolo_ros.checkpoints import open_predictor
+from kd_yolo_ros.detections import Detections
+from kd_yolo_ros.frames.pictures import read_picture
+from kd_yolo_ros.manifest import AP_THRESHOLDS
+from kd_yolo_ros.metrics.report import write_whole
+
+from ..data.dataset import DataSet
+from .models import Model
+
+# A picture's detections, and its (width, height) in pixels.
+Found = tuple[Detections, tuple[int, int]]
+
+
+def find(
+    model: Model,
+    data: DataSet,
+    file: Path,
+    threads: int | None = None,
+    progress: Callable[..., Iterable] = lambda items, *_: items,
+    title: str = 'detect',
+) -> list[Found]:
+    """Return what a network finds with the thresholds of AP, picture by picture.
+
+    Args:
+        model: the network.
+        data: the pictures; all of them readable.
+        file: read where it is there, else written; its name says of which network and pictures.
+        threads: of one inference.
+        progress: wraps an iterable, with its description, length and unit.
+        title: the description.
+
+    Raises:
+        UserError: the network does not run, or the file cannot be written.
+    """
+    known = read_found(file, len(data.pictures))
+    if known is not None:
+        return known
+    predictor = open_predictor(model.path, threads=threads, thresholds=AP_THRESHOLDS)
+    found: list[Found] = []
+    for picture in progress(data.pictures, title, len(data.pictures), ' pictures'):
+        image = read_picture(picture.file)
+        found.append((predictor.predict(image), (image.shape[1], image.shape[0])))
+    write_found(file, found)
+    return found
+
+
+def write_found(file: Path, found: Sequence[Found]) -> None:
+    """Write what was found, whole or not at all."""
+    detections = [one for one, _ in found]
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        counts=[len(one) for one in detections],
+        sizes=[size for _, size in found],
+        boxes=np.concatenate([one.boxes for one in detections]),
+        scores=np.concatenate([one.scores for one in detections]),
+        class_ids=np.concatenate([one.class_ids for one in detections]),
+    )
+    write_whole(file, content.getvalue())
+
+
+def read_found(file: Path, pictures: int) -> list[Found] | None:
+    """Return what `write_found` wrote of so many pictures; None where there is nothing whole."""
+    try:
+        with np.load(file) as content:
+            arrays = {name: content[name] for name in content.files}
+        ends = np.cumsum(arrays['counts'])[:-1]
+        parts = [np.split(arrays[name], ends) for name in ('boxes', 'scores', 'class_ids')]
+        found = [Detections(*one) for one in zip(*parts, strict=True)]
+        sizes = [(int(width), int(height)) for width, height in arrays['sizes']]
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
+    return list(zip(found, sizes, strict=True)) if len(found) == len(sizes) == pictures else None

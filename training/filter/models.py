@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks that are compared: found, described and checked before any of them runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kd_yolo_ros.artifact import sha256_of
+from kd_yolo_ros.checkpoints import RUN_WEIGHTS, is_checkpoint
+from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.exports import open_model
+from kd_yolo_ros.selection import select
+
+from ..data.dataset import DataSet
+from ..engine.run_folder import BEST, LAST
+from ..models.open import DEFAULT_SIZE, names_of, open_checkpoint
+from .cost import training_minutes
+
+WEIGHTS = {'best': BEST, 'last': LAST}
+
+
+@dataclass(frozen=True)
+class Model:
+    """One trained network.
+
+    Attributes:
+        path: what `kd_yolo_ros.checkpoints.open_predictor` takes.
+        name: of the training run, the file or the artifact.
+        sha256: of the weights; of an artifact, of what would run on this machine, and how.
+        class_names: by class id.
+        imgsz: (height, width) of the input, pixels.
+        runtime: 'torch', or the one that an artifact runs on here.
+        precision: 'fp32', or that of the artifact.
+        size: n, s, m, l or x; None for an artifact.
+        seed: of the training, where the weights tell.
+        epoch: after which the weights were taken, where they tell.
+        train_minutes: of the whole training run, where its folder is there.
+    """
+
+    path: Path
+    name: str
+    sha256: str
+    class_names: tuple[str, ...]
+    imgsz: tuple[int, int]
+    runtime: str = 'torch'
+    precision: str = 'fp32'
+    size: str | None = None
+    seed: int | None = None
+    epoch: int | None = None
+    train_minutes: float | None = None
+
+
+def find_model(path: Path, weights: str | None = None) -> Model:
+    """Describe a training run, a checkpoint, an artifact or a plain export.
+
+    Args:
+        path: of it.
+        weights: of a training run, 'best' or 'last'; None for the best where there are any.
+
+    Raises:
+        UserError: nothing readable is there.
+    """
+    if not path.exists():
+        raise UserError(f'{path} does not exist; give a training run or another model.')
+    return _checkpoint(path, weights) if is_checkpoint(path) else _artifact(path)
+
+
+def check_alike(
+    arms: Mapping[str, Sequence[Model]], data: DataSet, across_arms: bool = False
+) -> None:
+    """Refuse networks that cannot be compared.
+
+    Args:
+        arms: the networks by name of their arm; those of an arm differ in their seed alone.
+        data: what they are to be compared on.
+        across_arms: ask for one size of network and input in all arms, not only within each.
+
+    Raises:
+        UserError: other classes than the data, other sizes, or the same weights twice.
+    """
+    every = [(arm, model) for arm, models in arms.items() for model in models]
+    known: dict[tuple[str, str], Model] = {}  # by arm and weights
+    for arm, model in every:
+        if model.class_names != data.names:
+            raise UserError(
+                f'{model.path} has other classes than {data.description}; all that is compared '
+                'needs the same names in the same order.'
+            )
+        other_arm, other = every[0] if across_arms else (arm, arms[arm][0])
+        if (model.size, model.imgsz) != (other.size, other.imgsz):
+            raise UserError(
+                f'{arm} {model.name} is {_kind(model)}, but {other_arm} {other.name} is '
+                f'{_kind(other)}; what is compared like this has to be of one size.'
+            )
+        twin = known.get((arm, model.sha256))
+        if twin:
+            raise UserError(
+                f'{twin.path} and {model.path} of {arm} hold the same weights; '
+                'give runs with different seeds.'
+            )
+        known[arm, model.sha256] = model
+
+
+def _checkpoint(path: Path, weights: str | None) -> Model:
+    if path.is_dir():
+        run: Path | None = path
+        chosen = weights or next((n for n in WEIGHTS if (path / WEIGHTS[n]).is_file()), 'best')
+        file = path / WEIGHTS[chosen]
+        if not file.is_file():
+            raise UserError(f'{path} has no {WEIGHTS[chosen]}; has it finished an epoch?')
+    else:
+        file = path
+        run = path.parent.parent if path.parent.name == RUN_WEIGHTS else None
+    checkpoint = open_checkpoint(file)
+    seed = (checkpoint.training.get('run') or {}).get('seed')
+    return Model(
+        path=file,
+        name=run.resolve().name if run else path.stem,
+        sha256=sha256_of(file),
+        class_names=names_of(checkpoint, path),
+        imgsz=checkpoint.imgsz or DEFAULT_SIZE,
+        size=checkpoint.size,
+        seed=seed,
+        epoch=checkpoint.epoch,
+        train_minutes=training_minutes(run) if run else None,
+    )
+
+
+def _artifact(path: Path) -> Model:
+    artifact = open_model(path)
+    chosen = select(artifact.manifest)
+    content = f'{chosen.runtime} {chosen.precision} {sorted(chosen.file.sha256.items())}'
+    return Model(
+        path=path,
+        name=artifact.manifest.name,
+        sha256=hashlib.sha256(content.encode()).hexdigest(),
+        class_names=tuple(artifact.manifest.class_names),
+        imgsz=(chosen.file.input.height, chosen.file.input.width),
+        runtime=chosen.runtime,
+        precision=chosen.precision,
+    )
+
+
+def _kind(model: Model) -> str:
+    what = f'a yolov5{model.size}' if model.size else 'an artifact'
+    return f'{what} for {model.imgsz[0]}x{model.imgsz[1]} pixels'

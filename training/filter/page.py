@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A comparison as tables: for a Markdown page, and for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from kd_yolo_ros.metrics.bootstrap import Interval
+from kd_yolo_ros.metrics.markdown import machine, table
+
+from .decision import in_points, interval_text, percent
+
+Report = Mapping[str, Any]
+
+
+class Table(NamedTuple):
+    """A table with its title."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+def to_markdown(report: Report, heading: str, pictures: Mapping[str, str]) -> str:
+    """Return the page.
+
+    Args:
+        report: of the kind select or compare.
+        heading: its first line.
+        pictures: {file name: title} of the plots beside it.
+    """
+    parts = [f'# {heading}', f'{report["created"]}: {report["data"]}.']
+    if report.get('decision'):
+        parts.append(f'**{report["decision"]["sentence"]}**')
+    for one in tables(report):
+        parts += [f'## {one.title}', table(one.head, one.rows)]
+    parts.append(_method(report))
+    parts += [f'![{title}]({name})' for name, title in pictures.items()]
+    parts += ['## Networks', table(*_networks(report)), '## Measured on', *machine(report)]
+    return '\n\n'.join(parts) + '\n'
+
+
+def tables(report: Report) -> list[Table]:
+    """Return the table of the arms, and that of the classes."""
+    return [_arms(report), _classes(report)]
+
+
+def _arms(report: Report) -> Table:
+    baseline = report['baseline']
+    rows = []
+    for arm in report['arms']:
+        found = report['differences'].get(arm['name'])
+        parameters = arm['parameters']
+        rows.append(
+            [
+                arm['name'],
+                arm['runs'],
+                _with_sd(arm, 'map50_95'),
+                _with_sd(arm, 'map50'),
+                _delta(found and found['map50_95']),
+                _delta(found and found['map50']),
+                _number(arm['train_minutes'], 1),
+                _number(arm['gflops'], 2),
+                _number(parameters and parameters / 1e6, 2),
+            ]
+        )
+    delta = f'over {baseline}, points'
+    head = ['arm', 'runs', 'AP50-95', 'AP50', f'AP50-95 {delta}', f'AP50 {delta}']
+    return Table(
+        f'{report["data"]}, {report["images"]} pictures',
+        [*head, 'train min', 'GFLOPs', 'M parameters'],
+        rows,
+    )
+
+
+def _classes(report: Report) -> Table:
+    arms, found = report['arms'], report['differences']
+    rows = [
+        [
+            name,
+            one['instances'],
+            *(_number(arm['per_class'][name]['map50_95'], 3) for arm in arms),
+            *(_delta(difference['per_class'][name]) for difference in found.values()),
+        ]
+        for name, one in arms[0]['per_class'].items()
+    ]
+    head = ['class', 'objects', *(arm['name'] for arm in arms)]
+    deltas = [f'{name} over {report["baseline"]}, points' for name in found]
+    return Table('AP50-95 by class', [*head, *deltas], rows)
+
+
+def _networks(report: Report) -> tuple[list[str], list[list[Any]]]:
+    rows = [
+        [
+            row['arm'],
+            row['artifact'],
+            row['seed'],
+            None if row['epoch'] is None else row['epoch'] + 1,
+            row['input'],
+            f'{row["runtime"]} {row["precision"]}',
+            _number(row['map50_95'], 3),
+            _number(row['map50'], 3),
+            _number(row['train_minutes'], 1),
+            row['sha256'][:16],
+        ]
+        for row in report['results']
+    ]
+    head = ['arm', 'run', 'seed', 'epoch', 'input', 'ran on', 'AP50-95', 'AP50', 'train min']
+    return [*head, 'sha256'], rows
+
+
+def _method(report: Report) -> str:
+    level = next(iter(report['differences'].values()))['level']
+    return (
+        f'Differences are of means over the runs of an arm, in points (0.01 of AP), with the '
+        f'{percent(level)} interval of {report["resamples"]} paired resamples of the pictures '
+        f'(seed {report["seed"]}). That is the chance in the pictures; the chance in training '
+        'shows between the runs of an arm, whose standard deviation is behind ±.'
+    )
+
+
+def _with_sd(arm: Mapping[str, Any], key: str) -> str:
+    sd = arm[f'{key}_sd']
+    return _number(arm[key], 3) + ('' if sd is None else f' ± {sd:.3f}')
+
+
+def _delta(values: Mapping[str, float] | None) -> str | None:
+    if values is None:
+        return None
+    return f'{in_points(values["difference"])} ({interval_text(Interval(**values))})'
+
+
+def _number(value: float | None, digits: int) -> str:
+    return '–' if value is None else f'{value:.{digits}f}'

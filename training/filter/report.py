@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A comparison as the values of its report: what JSON, page, plots and tables are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kd_yolo_ros.metrics.bootstrap import Difference, Interval, ResampledAP
+
+from .cost import network_cost
+from .models import Model
+
+Row = dict[str, Any]
+
+
+def result_rows(
+    arms: Mapping[str, Sequence[Model]], measured: Mapping[str, Sequence[ResampledAP]]
+) -> list[Row]:
+    """Return a row for every network: what it is, and its AP."""
+    return [
+        {
+            'arm': arm,
+            'artifact': model.name,
+            'sha256': model.sha256,
+            'seed': model.seed,
+            'epoch': model.epoch,
+            'runtime': model.runtime,
+            'precision': model.precision,
+            'input': list(model.imgsz),
+            'train_minutes': model.train_minutes,
+            **_ap(ap),
+        }
+        for arm, models in arms.items()
+        for model, ap in zip(models, measured[arm], strict=True)
+    ]
+
+
+def arm_rows(arms: Mapping[str, Sequence[Model]], results: Sequence[Row]) -> list[Row]:
+    """Return a row for every arm: means over its networks, and what one of them costs.
+
+    Args:
+        arms: the networks by name of their arm.
+        results: `result_rows`'.
+    """
+    return [
+        _arm(name, models[0], [row for row in results if row['arm'] == name])
+        for name, models in arms.items()
+    ]
+
+
+def difference_values(difference: Difference) -> Row:
+    """Return a difference as plain values."""
+    return {
+        'level': difference.level,
+        'map50_95': _values(difference.map50_95),
+        'map50': _values(difference.map50),
+        'per_class': {name: _values(one) for name, one in difference.per_class.items()},
+    }
+
+
+def _ap(ap: ResampledAP) -> Row:
+    per_class = ap.per_class(np.ones(len(ap.pictures)))
+    map50_95, map50 = per_class.mean(axis=0).tolist()
+    classes = zip(ap.names, per_class.tolist(), ap.instances.tolist(), strict=True)
+    return {
+        'map50_95': map50_95,
+        'map50': map50,
+        'per_class': {
+            name: {'map50_95': values[0], 'map50': values[1], 'instances': instances}
+            for name, values, instances in classes
+        },
+        'images': len(ap.pictures),
+    }
+
+
+def _arm(name: str, model: Model, rows: Sequence[Row]) -> Row:
+    cost = model.size and network_cost(model.size, len(model.class_names), model.imgsz)
+    minutes = [row['train_minutes'] for row in rows]
+    return {
+        'name': name,
+        'runs': len(rows),
+        'images': rows[0]['images'],
+        **{key: float(np.mean([row[key] for row in rows])) for key in ('map50_95', 'map50')},
+        **{f'{key}_sd': _sd([row[key] for row in rows]) for key in ('map50_95', 'map50')},
+        'per_class': {
+            name: {
+                'map50_95': float(np.mean([row['per_class'][name]['map50_95'] for row in rows])),
+                'map50': float(np.mean([row['per_class'][name]['map50'] for row in rows])),
+                'instances': one['instances'],
+            }
+            for name, one in rows[0]['per_class'].items()
+        },
+        'train_minutes': None if None in minutes else float(np.mean(minutes)),
+        'parameters': cost.parameters if cost else None,
+        'gflops': cost.gflops if cost else None,
+    }
+
+
+def _sd(values: Sequence[float]) -> float | None:
+    """Return the sample's standard deviation; one value has none."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _values(interval: Interval) -> dict[str, float]:
+    return dict(interval._asdict())

@@ -97,10 +97,17 @@ def test_every_module_is_installed(installed: Path, folder: str, name: str) -> N
     assert modules(installed / name) == modules(REPOSITORY / folder)
 
 
-@pytest.mark.parametrize('pattern', ['nodes/*.xml', 'metrics/*.schema.json'])
+@pytest.mark.parametrize('pattern', ['models/*/*', 'nodes/*.xml', 'metrics/*.schema.json'])
 def test_package_data_is_installed(installed: Path, pattern: str) -> None:
     wanted = {path.name for path in (REPOSITORY / NAME).glob(pattern)}
+    assert wanted
     assert {path.name for path in (installed / NAME).glob(pattern)} == wanted
+
+
+def test_bundled_recipes_are_installed(installed: Path) -> None:
+    wanted = {path.name for path in (REPOSITORY / 'training/recipes/bundled').glob('*.yaml')}
+    found = {path.name for path in (installed / 'kd_yolo_training/recipes/bundled').iterdir()}
+    assert wanted and found == wanted
 
 
 def test_share_folder_is_what_ros_looks_for(installed: Path) -> None:

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bundled recipes: every one passes the checks with the real verbs."""
+
+from __future__ import annotations
+
+import pytest
+
+from kd_yolo_ros.cli.main import kd_yolo
+from kd_yolo_training.recipes.check import check_commands
+from kd_yolo_training.recipes.recipe import bundled, open_recipe
+
+RECIPES = bundled()
+
+
+def test_the_promised_ones_are_there():
+    assert RECIPES.keys() >= {'cityscapes', 'driveu', 'scenes-n', 'scenes-tiny', 'traffic-lights'}
+
+
+@pytest.mark.parametrize('name', RECIPES)
+@pytest.mark.parametrize('seeds', [None, '0', '3,4'])
+def test_passes_the_checks(name, seeds, tmp_path):
+    for folder in ('train', 'valid'):
+        (tmp_path / folder).mkdir()
+    opened = open_recipe(name)
+    settings = [f'{missing}={tmp_path}' for missing in opened.missing]
+    if seeds and 'seeds' in opened.variables:
+        settings.append(f'seeds={seeds}')
+    recipe = open_recipe(name, settings)
+    assert recipe.name == name and recipe.about.endswith('.') and not recipe.missing
+    check_commands(recipe.steps, kd_yolo)
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_every_variable_is_used(name):
+    for variable in open_recipe(name).variables:
+        assert f'{{{variable}}}' in RECIPES[name], variable
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_val_is_only_reported(name):
+    """No step that trains or chooses reads val, and one at the end does."""
+    readers = {
+        step.verb
+        for step in open_recipe(name).steps
+        if any(path in ('val', '{out}/set/val.json', '{out}/val') for path in step.inputs)
+    }
+    assert readers & {'compare', 'evaluate'}
+    assert readers <= {'compare', 'evaluate', 'quantize'}  # the last notes what INT8 costs

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that can be wrong with a recipe's commands, found before the first one starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from kd_yolo_ros.errors import UserError
+
+from .recipe import APPENDED, OUT, OUTPUTS, Step, within
+
+
+def check_commands(steps: Sequence[Step], verbs: click.Group) -> None:
+    """Parse every command as `kd-yolo` will, and follow what one step makes and another reads.
+
+    Args:
+        steps: of a recipe all of whose variables are given.
+        verbs: the group of all verbs.
+
+    Raises:
+        UserError: a verb, an option or a value is wrong, or what a step reads is neither there
+            nor made before it.
+    """
+    made: list[str] = []
+    for step in steps:
+        try:
+            context = _parse(step, verbs)
+            for path in (*_paths(context), *filter(_of_recipe, step.inputs)):
+                if any(within(path, output) for output in made):
+                    continue
+                if _of_recipe(path):
+                    raise UserError(f'no step before it makes {path}.')
+                if not Path(path).exists():
+                    raise UserError(f'there is no {path}.')
+        except UserError as error:
+            raise UserError(f"step '{step.name}': {error}") from None
+        except click.ClickException as error:
+            sentence = error.format_message().rstrip('.')
+            raise UserError(f"step '{step.name}', {step.verb}: {sentence}.") from None
+        made += step.outputs
+
+
+def _of_recipe(path: str) -> bool:
+    return within(path, OUT)
+
+
+def _parse(step: Step, verbs: click.Group) -> click.Context:
+    command: click.Command | None = verbs
+    for word in step.verb.split():
+        group = command if isinstance(command, click.Group) else None
+        command = group.get_command(click.Context(group), word) if group else None
+    if command is None:
+        raise UserError(f"there is no verb '{step.verb}'; see kd-yolo --help.")
+    if isinstance(command, click.Group):
+        known = ', '.join(command.list_commands(click.Context(command)))
+        raise UserError(f"'{step.verb}' needs one of its verbs: {known}.")
+    context = command.make_context(step.verb, list(step.words))
+    if step.verb == 'train':
+        _check_settings(context)
+    return context
+
+
+def _check_settings(context: click.Context) -> None:
+    """Say what `train` itself would only say when its turn has come."""
+    try:
+        from ..engine.settings import Settings, setting_fields
+    except ImportError as error:
+        raise UserError(f"'train' cannot run: {error}.") from None
+    Settings.from_dict({field.name: context.params[field.name] for field in setting_fields()})
+
+
+def _paths(context: click.Context) -> Iterator[str]:
+    """Yield the paths that a command reads, as far as its options say that they are paths."""
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        written = {*OUTPUTS, APPENDED}.intersection(parameter.opts)
+        if given and not written and isinstance(parameter.type, click.Path):
+            value = context.params.get(name)
+            yield from map(str, value if isinstance(value, tuple) else (value,))

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Of a verb's report the one line that stands in the table of a recipe's steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """Return what a step's report is read for first; nothing where that is not known.
+
+    Args:
+        report: what a verb wrote for its --json.
+    """
+    decision = report.get('decision')
+    if decision:
+        return f'takes {decision["arm"]}'
+    best = report.get('best') or report
+    if best.get('map50_95') is not None:
+        return f'AP50-95 {best["map50_95"]:.3f}'
+    rows = report.get('arms') or report.get('results') or []
+    measured = [
+        f'{_name(row)} {row["map50_95"]:.3f}' for row in rows if row.get('map50_95') is not None
+    ]
+    if measured:
+        return f'AP50-95 {", ".join(measured)}'
+    if report.get('size_mb') is not None:
+        return f'{report["size_mb"]:.1f} MB'
+    return ''
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return row.get('name') or f'{row.get("runtime")} {row.get("precision")}'

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make test` and `make demo` do all their own set-up; a second run starts in seconds.
 #
+#   make demo                                                  a generated drive; no PyTorch needed
 #   make demo MODEL=my.pt DRIVE=my.mp4 CALIBRATION=pictures/   your own model and drive
 #   make test PYTHON=python3.12 TESTS=test/nodes               another Python; some of the tests
 #   TORCH_INDEX_URL=…                                          where the CPU build of torch lies
@@ -28,11 +29,14 @@ endif
 
 export MODEL DRIVE CALIBRATION
 
-.PHONY: demo format lint setup slow test
+.PHONY: demo format lint runtime setup slow test
 .DEFAULT_GOAL := test
 
 setup:
 	@$(PYTHON) scripts/setup_environment.py
+
+runtime:  # what runs models; `make setup` completes it
+	@$(PYTHON) scripts/setup_environment.py --only runtime
 
 test: setup
 	@$(VENV_PYTHON) -m pytest -q -m 'not slow' $(TESTS)
@@ -40,7 +44,11 @@ test: setup
 slow: setup  # experiments of a quarter of an hour each
 	@$(VENV_PYTHON) -m pytest -s -m slow $(TESTS)
 
+ifeq ($(KD_YOLO_DATA)$(MODEL)$(DRIVE)$(CALIBRATION),)
+demo: runtime
+else
 demo: setup
+endif
 	@$(VENV_PYTHON) scripts/demo.py
 
 lint: setup

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import yaml
 
 from kd_yolo_ros.artifact import Artifact, load_artifact, sha256_of
+from kd_yolo_ros.bundled import find_model
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import MANIFEST, Head, InputSpec, Manifest, ModelFile
 
@@ -41,12 +42,13 @@ def open_model(path: Union[str, Path]) -> Artifact:
     """Read an artifact folder, or a plain export that needs no manifest.
 
     Args:
-        path: an artifact folder, an ONNX or OpenVINO file, or an OpenVINO export folder.
+        path: an artifact folder, an ONNX or OpenVINO file, an OpenVINO export folder, or the name
+            of a bundled model.
 
     Raises:
         UserError: nothing there, or neither; the message says which and what to do.
     """
-    path = Path(path).expanduser()
+    path = find_model(path)
     if (path / MANIFEST).is_file() or not path.exists():
         return load_artifact(path)
     return describe_export(path)

@@ -63,9 +63,15 @@ def select(manifest: Manifest, runtime: str = 'auto', precision: str = 'auto') -
                 return Selection(name, wish, file)
             missing_features |= lacking
     if missing_features:
+        ways = ['quantize for this machine']
+        if any(file.precision == 'fp32' for file in manifest.files):
+            ways.insert(0, 'choose --precision fp32')
+        others = {name for file in manifest.files for name in file.runtimes} - set(runtimes)
+        if others:
+            ways.insert(0, f'take the runtime {", ".join(sorted(others))}')
         raise UserError(
             f'{manifest.name}: this CPU lacks {", ".join(sorted(missing_features))}, which the '
-            f'file needs; choose --precision fp32 or quantize for this machine.'
+            f'file needs; {" or ".join(ways)}.'
         )
     offered = sorted({f'{name} {f.precision}' for f in manifest.files for name in f.runtimes})
     raise UserError(

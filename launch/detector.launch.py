@@ -15,7 +15,7 @@ CONFIG = Path(__file__).resolve().parent.parent / 'config'  # installed as in th
 FASTDDS_PROFILE = Path(kd_yolo_ros.__file__).parent / 'nodes' / 'fastdds_large_images.xml'
 
 ARGUMENTS = (
-    ('artifact', None, 'Model artifact: a folder made by kd-yolo import'),
+    ('artifact', '', 'Model: a folder made by kd-yolo import; empty for the bundled one'),
     ('runtime', 'auto', 'Runtime: auto, onnxruntime, openvino'),
     ('precision', 'auto', 'auto, fp32, bf16, fp16 or int8'),
     ('image', 'image', 'Topic of the pictures (sensor_msgs/Image)'),
@@ -62,9 +62,7 @@ def generate_launch_description():
     return LaunchDescription(
         [
             *(
-                DeclareLaunchArgument(name, description=description)
-                if default is None
-                else DeclareLaunchArgument(name, default_value=default, description=description)
+                DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, default, description in ARGUMENTS
             ),
             # Without it, Fast DDS loses most pictures over half a megabyte.

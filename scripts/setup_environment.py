@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make .venv with all that `make test` and `make demo` need; once, then it returns at once.
 
+With `--only runtime` it leaves out what trains and tests, PyTorch first of all; a later call
+without completes it.
 Beside a sourced ROS distribution it takes everything of ROS from there, else from wheels.
 Settings: pip's own (PIP_INDEX_URL, PIP_FIND_LINKS …), and TORCH_INDEX_URL, an index with the
 CPU build of torch for those who do not want the gigabytes of CUDA that the default one brings.
 """
 
+import argparse
 import ctypes
 import fcntl
 import hashlib
@@ -25,7 +28,11 @@ SCRIPTS = REPOSITORY / 'scripts'
 VENV = REPOSITORY / '.venv'
 VENV_PYTHON = VENV / 'bin' / 'python'
 STAMP = VENV / '.kd_yolo_ros_setup'
-EXTRAS = 'onnxruntime,openvino,training,test'
+EXTRAS = {  # by what is asked for
+    'runtime': 'onnxruntime,openvino',
+    'all': 'onnxruntime,openvino,training,test',
+}
+COSTS = {'runtime': 'a minute or two', 'all': 'minutes and gigabytes'}
 
 PYTHON = 'python{}.{}'.format(*sys.version_info)
 OLDEST_PYTHON = (3, 10)  # what training needs
@@ -43,6 +50,9 @@ ROS_PACKAGES = ['diagnostic_msgs', 'launch_ros', 'lifecycle_msgs', 'sensor_msgs'
 
 def main() -> None:
     """Bring .venv up to date, or leave with one sentence that says what is missing."""
+    parser = argparse.ArgumentParser(description='Make .venv, or bring it up to date.')
+    parser.add_argument('--only', choices=['runtime'], help='what runs models, nothing else')
+    wanted = parser.parse_args().only or 'all'
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(
             f'{PYTHON} is too old to train and test with, name 3.10 or newer, as in '
@@ -51,23 +61,29 @@ def main() -> None:
     with open(__file__) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second make waits for the first
         fingerprint = environment_hash()
-        if STAMP.is_file() and STAMP.read_text() == fingerprint:
+        if is_ready(wanted, fingerprint):
             return
         distribution = os.environ.get('ROS_DISTRO', '')
         if distribution:
             check_distribution(distribution)
             check_system(compiles=False)
             make_venv(system_site_packages=True)
-            pip_install('constraints-distribution.txt', [])
+            pip_install('constraints-distribution.txt', [], wanted)
         else:
             check_wheels()
             check_system(compiles=True)
             make_venv(system_site_packages=False)
-            pip_install('constraints.txt', ROS_WHEELS)
+            pip_install('constraints.txt', ROS_WHEELS, wanted)
             say('building vision_msgs from interfaces/ (about 15 s)')
             run([VENV_PYTHON, SCRIPTS / 'build_interfaces.py'])
-        write_whole(STAMP, fingerprint)
+        write_whole(STAMP, f'{fingerprint} {wanted}')
     say('the environment in .venv is ready')
+
+
+def is_ready(wanted: str, fingerprint: str) -> bool:
+    """Whether .venv holds what is wanted, 'runtime' or 'all', as it is described today."""
+    made = STAMP.read_text().split() if STAMP.is_file() else []
+    return made in ([fingerprint, wanted], [fingerprint, 'all'])
 
 
 def environment_hash() -> str:
@@ -174,14 +190,14 @@ def read_settings(path: Path) -> Dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def pip_install(constraints: str, requirements: List[str]) -> None:
+def pip_install(constraints: str, requirements: List[str], wanted: str) -> None:
     """Install `requirements` and this package with its extras; what is there already stays."""
-    say('installing packages; the first time this takes minutes and gigabytes')
+    say(f'installing packages; the first time this takes {COSTS[wanted]}')
     command = [VENV_PYTHON, '-m', 'pip', 'install', '--disable-pip-version-check']
     command += ['--constraint', SCRIPTS / constraints]
     if os.environ.get('TORCH_INDEX_URL'):
         command += ['--extra-index-url', os.environ['TORCH_INDEX_URL']]
-    run([*command, *requirements, '--editable', f'{REPOSITORY}[{EXTRAS}]'])
+    run([*command, *requirements, '--editable', f'{REPOSITORY}[{EXTRAS[wanted]}]'])
 
 
 def child_environment() -> Dict[str, str]:

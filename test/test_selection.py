@@ -20,6 +20,7 @@ OV_INT8 = dataclasses.replace(
     FP32, path='openvino.xml', runtimes=('openvino',), precision='int8', sha256={}
 )
 ALL = tiny_manifest(files=(FP32, ORT_INT8, OV_INT8))
+INT8_ALONE = tiny_manifest(files=(dataclasses.replace(ORT_INT8, cpu_features=('avx2',)), OV_INT8))
 
 
 @pytest.fixture
@@ -101,6 +102,31 @@ def test_missing_cpu_feature(machine):
     file = dataclasses.replace(FP32, cpu_features=('avx2', 'amx_int8', 'avx512_fp16'))
     sentence = refusal(tiny_manifest(files=(file,)))
     assert 'this CPU lacks amx_int8, avx512_fp16' in sentence and 'avx2' not in sentence
+
+
+@pytest.mark.parametrize(
+    ('machine_has', 'expected'),
+    [
+        ({'features': ['avx2', 'avx512_vnni']}, 'openvino.xml'),
+        ({'features': ['avx2']}, 'openvino.xml'),
+        ({'features': []}, 'openvino.xml'),
+        ({'features': ['avx2'], 'runtimes': ['onnxruntime']}, 'onnxruntime-x64.onnx'),
+        ({'features': ['asimd'], 'architecture': 'arm64'}, 'openvino.xml'),
+    ],
+)
+def test_int8_files_alone_run_on_any_cpu(machine, machine_has, expected):
+    """As those of the bundled model: its ONNX file was made for AVX2."""
+    machine(**machine_has)
+    choice = select(INT8_ALONE)
+    assert (choice.precision, choice.file.path) == ('int8', expected)
+
+
+def test_int8_files_alone_where_the_runtime_that_could_is_missing(machine):
+    machine(features=['asimd'], architecture='arm64', runtimes=['onnxruntime'])
+    sentence = refusal(INT8_ALONE)
+    assert 'lacks avx2' in sentence
+    assert sentence.endswith('take the runtime openvino or quantize for this machine.')
+    assert 'fp32' not in sentence
 
 
 def test_unknown_runtime():

@@ -14,6 +14,7 @@ from kd_yolo_ros.cli.common import (
     check_out,
     common_options,
     csv_option,
+    find_artifact,
     print_table,
     progress,
 )
@@ -26,7 +27,7 @@ WARM_UP, BLOCK = 3, 10
 
 
 @click.command()
-@click.argument('artifacts', nargs=-1, required=True, type=EXISTING)
+@click.argument('artifacts', nargs=-1, type=EXISTING)
 @click.option('--runtime', 'runtimes', multiple=True, help='Only this one; may be repeated.')
 @click.option(
     '--precision',
@@ -58,7 +59,10 @@ def bench(
     csv_file: Path,
     json_file: Optional[Path],
 ) -> None:
-    """Time every runtime and precision of each ARTIFACT, in interleaved rounds."""
+    """Time every runtime and precision of each ARTIFACT, in interleaved rounds.
+
+    Without one, those of the bundled model.
+    """
     from kd_yolo_ros.metrics.latency import MODEL_STAGES, StageTimes, percentiles
     from kd_yolo_ros.metrics.report import append_csv, new_report, write_json, write_report
 
@@ -66,8 +70,8 @@ def bench(
         check_out(out, ['report.json'])
     predictors = [
         predictor
-        for artifact in artifacts
-        for predictor in _predictors(artifact, runtimes, precisions, threads)
+        for artifact in artifacts or (None,)
+        for predictor in _predictors(find_artifact(artifact), runtimes, precisions, threads)
     ]
     if not predictors:
         raise UserError('Nothing to time: no artifact offers the runtimes and precisions given.')

@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterable, Optional, Sequence
 import click
 import yaml
 
+from kd_yolo_ros.bundled import DEFAULT, NOTE, find_model, is_bundled
 from kd_yolo_ros.errors import UserError
 
 RUNS_CSV = 'runs/runs.csv'
@@ -59,6 +60,27 @@ def common_options(command: Callable) -> Callable:
         expose_value=False,
         callback=read_config,
         help='YAML file with options by name; the command line wins.',
+    )(command)
+
+
+def find_artifact(path: Optional[Path]) -> Path:
+    """Return where the model lies that a user named; without one, the bundled model.
+
+    That a bundled model is taken is said, so that nobody judges by it unawares.
+    """
+    found = DEFAULT if path is None else find_model(path)
+    if is_bundled(found):
+        click.echo(NOTE, err=True)
+    return found
+
+
+def artifact_option(command: Callable) -> Callable:
+    """Add --artifact: the model to run, without it the bundled one."""
+    return click.option(
+        '--artifact',
+        type=EXISTING,
+        callback=lambda _, __, path: find_artifact(path),
+        help='Artifact, plain export, or name of a bundled model.  [default: street, bundled]',
     )(command)
 
 

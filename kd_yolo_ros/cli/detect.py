@@ -9,7 +9,13 @@ from typing import Any, Dict, List, Optional
 
 import click
 
-from kd_yolo_ros.cli.common import check_out, common_options, model_options, progress
+from kd_yolo_ros.cli.common import (
+    artifact_option,
+    check_out,
+    common_options,
+    model_options,
+    progress,
+)
 from kd_yolo_ros.errors import UserError
 
 RESULT = 'detections.json'
@@ -17,7 +23,7 @@ RESULT = 'detections.json'
 
 @click.command()
 @click.argument('source')
-@click.option('--artifact', required=True, type=click.Path(path_type=Path))
+@artifact_option
 @click.option('--out', required=True, type=click.Path(path_type=Path), help='Folder to write to.')
 @click.option('--score', type=click.FloatRange(0, 1), help="Lowest score; the artifact's own.")
 @click.option('--iou', type=click.FloatRange(0, 1), help='Overlap for one object; likewise.')

@@ -5,24 +5,25 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Optional, Tuple
 
 import click
 
+from kd_yolo_ros.cli.accuracy import print_accuracy
 from kd_yolo_ros.cli.common import (
     EXISTING,
     check_out,
     common_options,
     csv_option,
+    find_artifact,
     model_options,
-    print_table,
     progress,
 )
 from kd_yolo_ros.cli.image_size import ImageSize, TwoNumberCommand
 
 
 @click.command(cls=TwoNumberCommand)
-@click.argument('model', type=EXISTING)
+@click.argument('model', required=False, type=EXISTING)
 @click.option('--data', type=EXISTING, required=True, help='YOLO folder, COCO json or bag.')
 @click.option('--images', type=EXISTING, help='Pictures of a COCO json.')
 @click.option('--class-map', type=EXISTING, help="YAML: data set's class to the model's.")
@@ -37,7 +38,7 @@ from kd_yolo_ros.cli.image_size import ImageSize, TwoNumberCommand
 @csv_option
 @common_options
 def evaluate(
-    model: Path,
+    model: Optional[Path],
     data: Path,
     images: Optional[Path],
     class_map: Optional[Path],
@@ -52,18 +53,19 @@ def evaluate(
     """Measure MODEL's AP (pycocotools, score > 0.001, 300 detections per picture).
 
     MODEL is an artifact, a plain export, a checkpoint (.pt, .safetensors) or the folder of a
-    training run.
+    training run; without one, the bundled model.
     """
     from kd_yolo_ros.checkpoints import open_predictor
     from kd_yolo_ros.manifest import AP_THRESHOLDS
-    from kd_yolo_ros.metrics.coco_ap import SIZES
     from kd_yolo_ros.metrics.dataset import open_dataset
     from kd_yolo_ros.metrics.evaluation import evaluate as measure
     from kd_yolo_ros.metrics.report import append_csv, new_report, write_json, write_report
 
     if out is not None:
         check_out(out, ['report.json'])
-    predictor = open_predictor(model, runtime, precision, threads, AP_THRESHOLDS, imgsz)
+    predictor = open_predictor(
+        find_artifact(model), runtime, precision, threads, AP_THRESHOLDS, imgsz
+    )
     predictor.warm_up()
     source, truth = open_dataset(data, images)
     frames = progress(source, 'evaluate', len(source))
@@ -85,7 +87,7 @@ def evaluate(
         f'{predictor.manifest.name}, {running.runtime} {running.precision}, '
         f'{result["images"]} pictures'
     )
-    print_table(title, ['class', 'AP50-95', 'AP50', *SIZES, 'objects'], _rows(result))
+    print_accuracy(title, result)
     best = result['best_f1']
     if best:
         click.echo(f'Best mean F1 {best["f1"]:.3f} at score {best["score"]:.3f}.')
@@ -93,17 +95,3 @@ def evaluate(
         click.echo(f'Not counted, the model lacks them: {", ".join(result["missing_classes"])}')
     if out is not None:
         click.echo(f'Report: {write_report(out, report)}')
-
-
-def _rows(result: Dict[str, Any]) -> List[List[Any]]:
-    """Return AP of each class and of all, by size; the report has more."""
-    objects = sum(one['instances'] for one in result['per_class'].values())
-    classes = [*result['per_class'].items(), ('all', {**result, 'instances': objects})]
-    return [
-        [
-            *(name, one['map50_95'], one['map50']),
-            *(size['map50_95'] for size in one['by_size'].values()),
-            one['instances'],
-        ]
-        for name, one in classes
-    ]

@@ -10,8 +10,10 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import click
 
+from kd_yolo_ros.cli.accuracy import print_accuracy
 from kd_yolo_ros.cli.common import (
     EXISTING,
+    artifact_option,
     check_out,
     common_options,
     csv_option,
@@ -33,7 +35,7 @@ def _check_rate(_: click.Context, __: click.Parameter, rate: float) -> float:
 
 @click.command()
 @click.argument('source')
-@click.option('--artifact', required=True, type=click.Path(path_type=Path))
+@artifact_option
 @click.option(
     '--mode',
     type=click.Choice(['live', 'lossless']),
@@ -267,10 +269,7 @@ def _print(report: Dict[str, Any]) -> None:
         f'{100 * report["cpu_share"]:.0f} % of a core.'
     )
     if 'ap' in report:
-        ap = report['ap']
-        score = 'no objects' if ap['map50_95'] is None else f'{ap["map50_95"]:.3f}'
-        half = '' if ap['map50'] is None else f', AP50 {ap["map50"]:.3f}'
-        click.echo(f'AP50-95 {score}{half} on {ap["images"]} pictures.')
+        print_accuracy(f'accuracy on {report["ap"]["images"]} pictures', report['ap'])
 
 
 def _row(summary: Dict[str, Any]) -> List[Any]:

@@ -26,6 +26,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64, Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
+from kd_yolo_ros.bundled import DEFAULT, NOTE, is_bundled
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.drawing import draw
 from kd_yolo_ros.errors import UserError
@@ -168,14 +169,13 @@ class InferenceNode(LifecycleNode):
         for name, shown in self._shown.items():
             if values[name] == shown:  # not the user's, but that of the model before
                 values[name] = None
-        if not values['artifact']:
-            raise UserError(
-                "the parameter 'artifact' is empty; set it to a folder made by kd-yolo import."
-            )
-        artifact = open_model(values['artifact'])
+        model = values['artifact'] or DEFAULT
+        artifact = open_model(model)
+        if is_bundled(artifact.folder):
+            self.get_logger().warning(NOTE)
         if artifact.manifest.task != self.task:
             raise UserError(
-                f"{values['artifact']} is a model for task '{artifact.manifest.task}', but this "
+                f"{model} is a model for task '{artifact.manifest.task}', but this "
                 f"node is for '{self.task}'; start the node of that task or give another artifact."
             )
         predictor = Predictor(

@@ -37,7 +37,7 @@ def declare(node: Node) -> None:
     """Declare all parameters; an override of a wrong type or range raises rclpy's exception."""
     unit = FloatingPointRange(from_value=0.0, to_value=1.0)
     rows: Sequence[Tuple[str, Any, str, Any]] = (
-        ('artifact', '', 'Model artifact: a folder, or a plain ONNX or OpenVINO export', None),
+        ('artifact', '', 'Model: an artifact or plain export; empty for the bundled one', None),
         ('runtime', 'auto', 'Runtime that runs it: auto, onnxruntime, openvino', None),
         ('precision', 'auto', 'auto, fp32, bf16, fp16 or int8', None),
         ('threads', 0, 'Threads of one inference; 0 for the runtime choice', (0, 1024)),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from frames import bag_writer
 from frames.bag_writer import PERIOD_NS, START_NS, write_bag
+from labelled import TRIANGLE, coco_json
 
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames import open_source
@@ -245,3 +246,10 @@ def test_real_data_sets(data_dir):
             compared += 1
             assert np.abs(boxes - box).max(axis=1).min() < 1
     assert compared > 900
+
+
+def test_soft_labels_are_no_ground_truth(tmp_path):
+    certain = {**TRIANGLE, 'score': 1}
+    assert len(read_coco(coco_json(tmp_path / 'a.json', [certain])).pictures['0.png'].boxes) == 1
+    with pytest.raises(UserError, match='annotation 2 has a score.*no ground truth'):
+        read_coco(coco_json(tmp_path / 'b.json', [{**TRIANGLE, 'score': 0.6}]))

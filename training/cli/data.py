@@ -13,6 +13,7 @@ import click
 from kd_yolo_ros.cli.main import unavailable
 
 VERBS = {
+    'annotate': 'data_annotate',
     'bag': 'data_bag',
     'check': 'data_check',
     'cityscapes': 'data_cityscapes',

@@ -71,12 +71,14 @@ class Sample(NamedTuple):
         class_ids: (N,) int64.
         boxes: (N, 4) float32, centre x, centre y, width, height, relative to the picture.
         outlines: (N, OUTLINE_POINTS, 2) float32, relative; (0, 0, 2) when not asked for.
+        weights: (N,) float32, 1 for a person's label, below for a teacher's.
     """
 
     image: np.ndarray
     class_ids: np.ndarray
     boxes: np.ndarray
     outlines: np.ndarray
+    weights: np.ndarray
 
 
 class Augmenter:
@@ -127,9 +129,10 @@ class Augmenter:
         scale = np.float32(1 / self._size)
         return Sample(
             np.ascontiguousarray(image),
-            labels['cls'].reshape(-1).astype(np.int64),
+            labels['cls'][:, 0].astype(np.int64),
             instances.bboxes.astype(np.float32).reshape(-1, 4) * scale,
             np.asarray(instances.segments, np.float32) * scale,
+            labels['cls'][:, 1].astype(np.float32),
         )
 
 
@@ -151,14 +154,15 @@ class _Labels:
         from ultralytics.utils.instance import Instances
 
         image = self._store.load(index)
-        class_ids, boxes, outlines = self._instances[index]
+        classes, boxes, outlines = self._instances[index]
         shape = image.shape[:2]
         return {
             'img': image,
             'im_file': '',
             'ori_shape': shape,
             'resized_shape': shape,
-            'cls': class_ids.copy(),
+            # Its rows are only chosen and joined, so a second column goes wherever the class does.
+            'cls': classes.copy(),
             # They change these arrays in place.
             'instances': Instances(
                 boxes.copy(), outlines.copy(), bbox_format='xyxy', normalized=True
@@ -167,15 +171,16 @@ class _Labels:
 
 
 def _arrays(picture: Picture, outlines: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return class ids (N, 1), boxes (N, 4) and outlines (N, P, 2) that are trained on."""
+    """Return classes and weights (N, 2), boxes (N, 4), outlines (N, P, 2) that are trained on."""
     keep = np.flatnonzero(~picture.crowd)
     boxes = picture.boxes[keep].astype(np.float32)
-    class_ids = picture.class_ids[keep].astype(np.float32).reshape(-1, 1)
+    weights = np.ones(len(picture.boxes)) if picture.weights is None else picture.weights
+    classes = np.column_stack((picture.class_ids, weights))[keep].astype(np.float32)
     if not outlines:
-        return class_ids, boxes, np.zeros((0, 0, 2), np.float32)
+        return classes, boxes, np.zeros((0, 0, 2), np.float32)
     lines = [outline(picture.polygons[index], box) for index, box in zip(keep, boxes, strict=True)]
     stacked = np.stack(lines) if lines else np.zeros((0, OUTLINE_POINTS, 2), np.float32)
-    return class_ids, boxes, stacked
+    return classes, boxes, stacked
 
 
 def outline(rings: Sequence[np.ndarray], box: np.ndarray) -> np.ndarray:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """COCO instances json: read with whatever is wrong in it reported, and written.
 
-Polygons and crowd regions are kept; run-length masks are read as their boxes.
+Polygons and crowd regions are kept; run-length masks are read as their boxes. An annotation with
+a `score` is a soft label: a teacher's, not a person's.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -136,7 +138,15 @@ def _add(
         problems.append(Problem(file, what))
         return
     box = (x / width, y / height, (x + w) / width, (y + h) / height)
-    labels[image].append(Label(where, index[category], box, crowd, polygons))
+    weight = _weight(annotation.get('score'))
+    labels[image].append(Label(where, index[category], box, crowd, polygons, weight))
+
+
+def _weight(score: Any) -> float:
+    """Return the weight of a label with this score: 1 without, no number where it is none."""
+    if score is None:
+        return 1.0
+    return float(score) if isinstance(score, (int, float)) else math.nan
 
 
 def _polygons(segmentation: Any, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
@@ -198,6 +208,8 @@ def write_coco(
                     'iscrowd': int(picture.crowd[row]),
                 }
             )
+            if picture.weights is not None and picture.weights[row] < 1:
+                annotations[-1]['score'] = round(float(picture.weights[row]), 6)
     content = {
         'images': listed,
         'annotations': annotations,

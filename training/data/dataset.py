@@ -38,6 +38,8 @@ class Picture:
         polygons: for each box its outlines, (K, 2) float32 each; empty where only the box is
             known.
         size: (width, height) in pixels as the labels tell it; None where they do not.
+        weights: (N,) float32 in 0..1, above 0: the score of the teacher that a label comes from,
+            1 for a label that a person made; None where all are.
     """
 
     file: Path
@@ -46,10 +48,17 @@ class Picture:
     crowd: np.ndarray
     polygons: tuple[tuple[np.ndarray, ...], ...]
     size: tuple[int, int] | None = None
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
         assert len(self.class_ids) == len(self.crowd) == len(self.polygons) == n
+        assert self.weights is None or len(self.weights) == n
+
+    @property
+    def soft(self) -> np.ndarray:
+        """(N,) bool: the labels that a teacher made, and not a person."""
+        return np.zeros(len(self.boxes), bool) if self.weights is None else self.weights < 1
 
 
 @dataclass(frozen=True)

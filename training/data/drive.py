@@ -57,11 +57,14 @@ def read_drive(path: Path, split: str | None = None) -> Drive:
         split: of Cityscapes (train, val) or of a prepared data set.
 
     Raises:
-        UserError: nothing usable is there, or the split is missing or not called for.
+        UserError: nothing usable is there, its labels are soft, or the split is missing or not
+            called for.
     """
     if (path / SEQUENCES).is_dir():
         return _read_sequences(path, split)
     data = read_dataset(path, split)
+    if any(picture.soft.any() for picture in data.pictures):
+        raise UserError(f'{data.description} has soft labels, which no model is to be judged by.')
     frames = tuple(DriveFrame(picture.file, picture) for picture in data.pictures)
     return Drive(frames, data.names, data.problems, data.description)
 

@@ -43,13 +43,15 @@ def export(
         progress: as `kd_yolo_ros.cli.common.progress`.
 
     Raises:
-        UserError: two pictures want one label file, the folder holds other pictures, or it
-            cannot be written.
+        UserError: two pictures want one label file, soft labels want a form that has none, the
+            folder holds other pictures, or it cannot be written.
     """
     root = common_folder(pictures)
     relative = [Path(os.path.abspath(p.file)).relative_to(root) for p in pictures]
     if form == 'yolo':
         _refuse_shared_labels(relative)
+        if any(picture.soft.any() for picture in pictures):
+            raise UserError('YOLO labels have no scores for soft labels; export them as coco.')
     others = {*list_pictures(out / 'images')} - {out / 'images' / name for name in relative}
     if others:
         raise UserError(f'{out} holds other pictures, as {min(others)}; name another folder.')

@@ -6,6 +6,7 @@ A row that cannot be used is left out and reported; it never takes the others al
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class Label:
         box: x1 y1 x2 y2, relative to the picture.
         crowd: COCO's iscrowd.
         polygons: outlines, (K, 2) relative each.
+        weight: a teacher's score, 1 for a person's label.
     """
 
     where: str
@@ -37,6 +39,7 @@ class Label:
     box: tuple[float, float, float, float]
     crowd: bool = False
     polygons: tuple[np.ndarray, ...] = ()
+    weight: float = 1.0
 
 
 def box_around(polygons: Sequence[np.ndarray]) -> tuple[float, float, float, float]:
@@ -87,7 +90,8 @@ def to_picture(
         seen.add(key)
         if outside:
             note(label, 'the box lies partly outside the picture; clipped')
-        kept.append(Label(label.where, label.class_id, box, label.crowd, label.polygons))
+        kept.append(dataclasses.replace(label, box=box))
+    weights = np.array([label.weight for label in kept], np.float32)
     picture = Picture(
         file=file,
         boxes=np.array([label.box for label in kept], np.float32).reshape(-1, 4),
@@ -97,6 +101,7 @@ def to_picture(
             tuple(np.clip(p, 0, 1).astype(np.float32) for p in label.polygons) for label in kept
         ),
         size=size,
+        weights=weights if (weights < 1).any() else None,
     )
     return picture, problems
 
@@ -110,6 +115,8 @@ def _wrong(label: Label, classes: int) -> str:
         return f'class {label.class_id} is none of the {classes} classes; left out'
     if x2 <= x1 or y2 <= y1:
         return 'width and height must be above 0; left out'
+    if not 0 < label.weight <= 1:
+        return f'the score {label.weight:g} is not above 0 and at most 1; left out'
     if x1 >= 1 or y1 >= 1 or x2 <= 0 or y2 <= 0:
         return 'the box lies outside the picture; left out'
     return ''

@@ -23,7 +23,8 @@ class Batch(NamedTuple):
     Attributes:
         images: (B, 3, S, S) uint8 RGB, channels last in memory.
         targets: (N, 6) float32: picture of the batch, class, centre x, centre y, width, height,
-            the last four relative to the picture.
+            the last four relative to the picture; (N, 7) with their weights behind where some
+            are soft labels.
     """
 
     images: Tensor
@@ -123,14 +124,14 @@ class _Samples(Dataset):
 def collate(samples: list[Sample]) -> Batch:
     """Put samples side by side."""
     images = np.stack([cv2.cvtColor(s.image, cv2.COLOR_BGR2RGB) for s in samples])
-    targets = [
-        np.column_stack((np.full(len(s.boxes), number), s.class_ids, s.boxes))
+    rows = [
+        np.column_stack((np.full(len(s.boxes), number), s.class_ids, s.boxes, s.weights))
         for number, s in enumerate(samples)
     ]
-    return Batch(
-        torch.from_numpy(images).permute(0, 3, 1, 2),
-        torch.from_numpy(np.concatenate(targets).astype(np.float32)),
-    )
+    targets = np.concatenate(rows).astype(np.float32)
+    if (targets[:, 6] == 1).all():
+        targets = np.ascontiguousarray(targets[:, :6])
+    return Batch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(targets))
 
 
 def _start_worker(_: int) -> None:

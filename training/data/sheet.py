@@ -66,7 +66,7 @@ def grid(cells: Sequence[np.ndarray], columns: int) -> np.ndarray:
 def draw_labels(
     image: np.ndarray, picture: Picture, names: Sequence[str], width: int
 ) -> np.ndarray:
-    """Return an (H, W, 3) uint8 BGR picture at `width` with boxes, outlines and classes."""
+    """Return an (H, W, 3) uint8 BGR picture at `width` with its labels drawn in."""
     height = max(1, round(image.shape[0] * width / image.shape[1]))
     shrinks = width < image.shape[1]
     canvas = cv2.resize(
@@ -83,13 +83,18 @@ def draw_labels(
     canvas = cv2.addWeighted(outlined, _FILL, canvas, 1 - _FILL, 0)
     used: set[int] = set()
     boxes = np.round(picture.boxes * (width, height, width, height)).astype(int).tolist()
-    for box, class_id, colour in zip(boxes, picture.class_ids.tolist(), colours, strict=True):
+    for row, (box, colour) in enumerate(zip(boxes, colours, strict=True)):
+        class_id = int(picture.class_ids[row])
         left, top, right, bottom = box
         cv2.rectangle(canvas, (left, top), (right, bottom), colour, 1)
         # Each class is named once, at its first box: on crowded pictures text hides everything.
-        if colour is not CROWD and class_id not in used:
+        # Soft labels say how certain they are.
+        words = [] if colour is CROWD or class_id in used else [names[class_id]]
+        if picture.weights is not None and picture.weights[row] < 1:
+            words.append(f'{picture.weights[row]:.2f}')
+        if words:
             used.add(class_id)
-            _name(canvas, names[class_id], (left, top), colour)
+            _name(canvas, ' '.join(words), (left, top), colour)
     return canvas
 
 

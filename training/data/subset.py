@@ -56,6 +56,7 @@ def _only(picture: Picture, ids: Sequence[int]) -> Picture:
         class_ids=np.array([ids.index(i) for i in picture.class_ids[rows].tolist()], np.int64),
         crowd=picture.crowd[rows],
         polygons=tuple(picture.polygons[row] for row in rows),
+        weights=None if picture.weights is None else picture.weights[rows],
     )
 
 

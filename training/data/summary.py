@@ -20,9 +20,9 @@ Counts = dict[str, dict[str, Any]]
 
 
 def count(splits: Mapping[str, Sequence[Picture]], names: Sequence[str]) -> Counts:
-    """Return pictures, background, crowd and instances by class name for each split.
+    """Return pictures, background, crowd, soft and instances by class name for each split.
 
-    Crowd regions are counted apart and are no instances.
+    Crowd regions are counted apart and are no instances; soft labels are.
     """
     counts: Counts = {}
     for split, pictures in splits.items():
@@ -32,6 +32,7 @@ def count(splits: Mapping[str, Sequence[Picture]], names: Sequence[str]) -> Coun
             'pictures': len(pictures),
             'background': sum(not len(picture.class_ids) for picture in pictures),
             'crowd': sum(int(picture.crowd.sum()) for picture in pictures),
+            'soft': sum(int(picture.soft.sum()) for picture in pictures),
             'instances': dict(zip(names, per_class.tolist(), strict=True)),
         }
     return counts
@@ -43,6 +44,8 @@ def table(counts: Counts) -> tuple[list[str], list[list[Any]]]:
     names = counts[splits[0]]['instances']
     rows = [[name, *(counts[split]['instances'][name] for split in splits)] for name in names]
     rows.append(['all', *(sum(counts[split]['instances'].values()) for split in splits)])
+    if any(counts[split]['soft'] for split in splits):
+        rows.append(['of them soft labels', *(counts[split]['soft'] for split in splits)])
     for key, title in (
         ('crowd', 'crowd regions'),
         ('pictures', 'pictures'),

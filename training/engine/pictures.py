@@ -34,7 +34,7 @@ def write_batch(path: Path, batch: Batch) -> None:
         canvas = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         height, width = canvas.shape[:2]
         targets = batch.targets[batch.targets[:, 0] == number].numpy()
-        for _, class_id, x, y, w, h in targets:
+        for _, class_id, x, y, w, h in targets[:, :6]:
             corners = np.array((x - w / 2, y - h / 2, x + w / 2, y + h / 2))
             pixels = corners * np.array((width, height, width, height))
             x1, y1, x2, y2 = pixels.round().astype(int)

@@ -26,6 +26,7 @@ class Positives(NamedTuple):
         boxes: (M, 4) the object's centre relative to that cell, and its size, in cells.
         anchors: (M, 2) width and height of the anchor, in cells.
         class_ids: (M,).
+        weights: (M,) how certain their labels are, 1 for a person's.
     """
 
     picture: Tensor
@@ -35,6 +36,7 @@ class Positives(NamedTuple):
     boxes: Tensor
     anchors: Tensor
     class_ids: Tensor
+    weights: Tensor
 
 
 def assign(
@@ -44,7 +46,8 @@ def assign(
 
     Args:
         targets: (N, 6) picture, class, centre x, centre y, width, height; the last four are
-            relative to the picture.
+            relative to the picture. A seventh column holds the weights of soft labels, in 0..1;
+            without it all are 1.
         anchors: (A, 2) width and height, in cells of this level.
         height: cells of this level, from top to bottom.
         width: cells of this level, from left to right.
@@ -87,4 +90,5 @@ def assign(
         boxes=torch.cat((centre - cell, size), 1),
         anchors=anchors[anchor],
         class_ids=targets[target, 1].long(),
+        weights=targets[target, 6] if targets.shape[1] > 6 else torch.ones_like(centre[:, 0]),
     )

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The YOLOv5 detection loss: boxes by CIoU, objectness and classes by cross-entropy.
 
-Definition: YOLOv5 v6.0 to v7.0 (Jocher et al., doi:10.5281/zenodo.5563715).
+Definition: YOLOv5 v6.0 to v7.0 (Jocher et al., doi:10.5281/zenodo.5563715). Soft labels, which
+are not part of it, follow the idea of Efficient Teacher (Xu et al., 2023, arXiv 2302.07577): the
+cell of an uncertain label is asked for its score, not for certainty.
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ class DetectionLoss(nn.Module):
 
     Where several objects claim one cell and anchor, its objectness target is the largest of
     their overlaps; "the last one written", as first published, depends on the order of labels.
+
+    A label of weight w, which is 1 but for soft labels, counts as w labels: of a level with M
+    claims the box part is Σ w (1 - CIoU) / Σ w, the class part Σ w BCE / Σ w, and the objectness
+    target of a claimed cell is w · CIoU (at least 0).
 
     Args:
         head: its anchors, strides and number of classes are taken.
@@ -80,7 +86,7 @@ class DetectionLoss(nn.Module):
         Args:
             outputs: of the head: (B, A * (5 + classes), H, W) logits for each level.
             targets: (N, 6) picture, class, centre x, centre y, width, height, the last four
-                relative to the picture; N may be 0.
+                relative to the picture; (N, 7) with weights in 0..1, above 0, behind. N may be 0.
 
         Returns:
             {'loss', 'box', 'objectness', 'classes'}: scalars; the parts are weighted, detached
@@ -116,19 +122,20 @@ class DetectionLoss(nn.Module):
             centre = rows[:, :2].sigmoid() * 2 - 0.5
             size = (rows[:, 2:4].sigmoid() * 2) ** 2 * found.anchors
             iou = complete_iou(torch.cat((centre, size), 1), found.boxes)
-            box = (1 - iou).mean()
+            # Relative to their mean; the factor is exactly 1 where all weights are.
+            shares = found.weights * (len(found.weights) / found.weights.sum())
+            box = (shares * (1 - iou)).mean()
             place = (found.picture * len(anchors) + found.anchor) * height + found.row
-            wanted.view(-1).scatter_reduce_(
-                0, place * width + found.column, iou.detach().clamp(min=0), 'amax'
-            )
+            asked = found.weights * iou.detach().clamp(min=0)
+            wanted.view(-1).scatter_reduce_(0, place * width + found.column, asked, 'amax')
             if self.classes > 1:  # of a single class, objectness says all
-                classes = self._classes(rows[:, 5:], found.class_ids)
+                classes = self._classes(rows[:, 5:], found.class_ids, shares)
         objectness = functional.binary_cross_entropy_with_logits(grid[:, :, 4], wanted)
         return box, objectness, classes
 
-    def _classes(self, logits: Tensor, class_ids: Tensor) -> Tensor:
+    def _classes(self, logits: Tensor, class_ids: Tensor, shares: Tensor) -> Tensor:
         wanted = torch.full_like(logits, self.negative)
         wanted[torch.arange(len(class_ids), device=logits.device), class_ids] = self.positive
         return functional.binary_cross_entropy_with_logits(
-            logits, wanted, weight=self.class_weights[class_ids, None]
+            logits, wanted, weight=(self.class_weights[class_ids] * shares)[:, None]
         )

@@ -103,6 +103,28 @@ def test_crowds_are_not_trained_on(pictures):
     assert len(augmenter(crowd, outlines=True).sample(0, (0,)).boxes) == 0
 
 
+def test_weights_go_where_their_labels_go(pictures):
+    """Through mosaics, blends, cuts and flips: each class has a weight of its own here."""
+    import dataclasses
+
+    soft = [
+        dataclasses.replace(p, weights=(0.25 * (1 + p.class_ids)).astype(np.float32))
+        for p in pictures
+    ]
+    settings = Augmentation(mixup=0.5, flipud=0.5)
+    plain, weighted = augmenter(pictures, settings), augmenter(soft, settings)
+    found = set()
+    for index in range(len(pictures)):
+        for mosaic in (True, False):
+            before, sample = (made.sample(index, (3,), mosaic) for made in (plain, weighted))
+            assert all(map(np.array_equal, before[:4], sample[:4]))
+            assert before.weights.tolist() == [1] * len(before.boxes)
+            assert sample.weights.dtype == np.float32
+            assert sample.weights.tolist() == (0.25 * (1 + sample.class_ids)).tolist()
+            found |= set(sample.weights.tolist())
+    assert found == {0.25, 0.5, 0.75}
+
+
 def test_blur_and_equalization(pictures):
     plain = augmenter(pictures, PLAIN).sample(0, (0,)).image
     import dataclasses

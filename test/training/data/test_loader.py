@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 from processes import run_python
@@ -35,6 +38,19 @@ def test_form_of_a_batch(data):
         assert batch.targets[:, 0].max() < len(batch.images)
         sizes.append(len(batch.images))
     assert sizes == [4, 4, 3]
+
+
+def test_targets_carry_weights_where_there_are_some(data):
+    first = data[0]
+    weights = np.full(len(first.boxes), 0.5, np.float32)
+    soft = batches([dataclasses.replace(first, weights=weights), *data[1:]])
+    columns = set()
+    for one, other in zip(batches(data).epoch(0, False), soft.epoch(0, False), strict=True):
+        assert torch.equal(one.targets, other.targets[:, :6])
+        columns.add(other.targets.shape[1])
+        if other.targets.shape[1] == 7:
+            assert set(other.targets[:, 6].tolist()) == {0.5, 1}
+    assert columns == {6, 7}
 
 
 # In a process of its own, as training is: workers are forked, and a test process is full of other

@@ -330,3 +330,29 @@ def test_the_real_sets(data_dir):
         assert one.size == (image.shape[1], image.shape[0])
         ours, theirs = (np.sort(b, 0) for b in (one.boxes[~one.crowd], other.boxes))
         assert len(ours) == len(theirs) and np.abs(ours - theirs).max(initial=0) < 0.01
+
+
+# ---- soft labels
+
+
+def test_scores_are_read_and_written(tmp_path):
+    folder = write_pictures(tmp_path / 'set', 2)
+    rows = [
+        TRIANGLE,
+        {**TRIANGLE, 'id': 3, 'bbox': [1, 1, 8, 8], 'score': 0.625},
+        {**TRIANGLE, 'id': 4, 'bbox': [2, 2, 8, 8], 'score': None},
+        {**TRIANGLE, 'id': 5, 'bbox': [3, 3, 8, 8], 'score': 0},
+        {**TRIANGLE, 'id': 6, 'bbox': [4, 4, 8, 8], 'score': 1.5},
+        {**TRIANGLE, 'id': 7, 'bbox': [5, 5, 8, 8], 'score': 'high'},
+    ]
+    data = read_coco(coco_json(folder / 'a.json', rows), folder / 'images')
+    first, second = data.pictures
+    assert first.weights.tolist() == [1, 0.625, 1] and second.weights is None
+    assert first.soft.tolist() == [False, True, False] and not second.soft.any()
+    for problem, score in zip(what(data), ('0', '1.5', 'nan'), strict=True):
+        assert f'the score {score} is not above 0 and at most 1' in problem
+    write_coco(folder / 'b.json', data.pictures, data.names, folder / 'images')
+    written = json.loads((folder / 'b.json').read_text())['annotations']
+    assert [row.get('score') for row in written] == [None, 0.625, None]
+    again = read_coco(folder / 'b.json', folder / 'images')
+    assert again.pictures[0].weights.tolist() == [1, 0.625, 1]

@@ -137,6 +137,7 @@ def drive(
     size: tuple[int, int] = SIZE,
     split: str = 'val',
     index: int = 0,
+    only: range | None = None,
 ) -> Iterator[Scene]:
     """Draw what a moving camera sees, with labels on every frame.
 
@@ -147,6 +148,7 @@ def drive(
         size: (width, height) px.
         split: 'train' or 'val'.
         index: number of the drive.
+        only: of the frames, those to draw; all without.
 
     Raises:
         UserError: there is no such split.
@@ -157,7 +159,7 @@ def drive(
     street = plan_street(random, city, SIGHT + speed * frames / fps, speed)
     mount, sensor = _mount(random), random_sensor(random, street.light.weather == 'night')
     lane = random.choice(street.lanes)
-    for frame in range(frames):
+    for frame in range(frames) if only is None else only:
         time = frame / fps
         camera = mount.camera(street.ground.road, speed * time, lane, size)
         noise = _random(seed, split, index, 'drive', frame)

@@ -32,12 +32,13 @@ _PNG = (
     cv2.IMWRITE_PNG_STRATEGY,
     cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
 )
+_PART = 10  # frames of a drive that are drawn at a time
 _FRAME = 19  # of its snippet of 30, the one that Cityscapes annotates
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture, or with `frames` a sequence of them, to be written below `root`."""
+    """One picture, or `part` of a drive of so many `frames`, to be written below `root`."""
 
     root: Path
     seed: int
@@ -46,11 +47,12 @@ class Job:
     size: tuple[int, int]
     frames: int = 0
     fps: float = 17.0
+    part: range = range(1)
 
     @property
     def pictures(self) -> int:
         """How many pictures it makes."""
-        return self.frames or 1
+        return len(self.part)
 
 
 def plan(
@@ -93,7 +95,12 @@ def plan(
         record = {**old, **record}
     write_whole(file, (json.dumps(record, indent=2) + '\n').encode())
     jobs = [Job(root, seed, split, k, size) for split in counts for k in range(counts[split])]
-    drives = [Job(root, seed, 'val', k, size, frames, fps) for k in range(sequences)]
+    parts = [range(start, min(start + _PART, frames)) for start in range(0, frames, _PART)]
+    drives = [
+        Job(root, seed, 'val', k, size, frames, fps, part)
+        for k in range(sequences)
+        for part in parts
+    ]
     return drives + jobs
 
 
@@ -112,7 +119,7 @@ def write(jobs: list[Job], processes: int | None = None) -> Iterator[tuple[Job, 
     context = multiprocessing.get_context('spawn')  # OpenCV's threads do not survive a fork
     with ProcessPoolExecutor(processes, context, _start_worker) as pool:
         try:
-            yield from zip(jobs, pool.map(work, jobs, chunksize=4), strict=True)
+            yield from zip(jobs, pool.map(work, jobs), strict=True)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -125,11 +132,13 @@ def _start_worker() -> None:
 
 def work(job: Job) -> Counter[str]:
     """Write the missing files of one job; return the count of its labels."""
-    names = [_name(job, frame) for frame in range(job.pictures)]
+    names = [_name(job, frame) for frame in job.part]
     if all(file.is_file() for name in names for file in _files(job, name)):
         return sum((_labels(_files(job, name)[1]) for name in names), Counter())
     if job.frames:
-        scenes = drive(job.seed, job.frames, job.fps, job.size, job.split, job.index)
+        scenes = drive(
+            job.seed, job.frames, job.fps, job.size, job.split, job.index, only=job.part
+        )
     else:
         scenes = iter([render(job.seed, job.split, job.index, job.size)])
     counts: Counter[str] = Counter()

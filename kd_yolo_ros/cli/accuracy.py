@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of average precision that `evaluate` and `replay` end with."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping
+
+from kd_yolo_ros.cli.common import print_table
+
+
+def print_accuracy(title: str, result: Mapping[str, Any]) -> None:
+    """Print AP of each class and of all, by size; the report has more.
+
+    Args:
+        title: stands above the table.
+        result: of `CocoAP.evaluate(details=True)`.
+    """
+    from kd_yolo_ros.metrics.coco_ap import SIZES
+
+    objects = sum(one['instances'] for one in result['per_class'].values())
+    classes = [*result['per_class'].items(), ('all', {**result, 'instances': objects})]
+    rows: List[List[Any]] = [
+        [
+            *(name, one['map50_95'], one['map50']),
+            *(size['map50_95'] for size in one['by_size'].values()),
+            one['instances'],
+        ]
+        for name, one in classes
+    ]
+    print_table(title, ['class', 'AP50-95', 'AP50', *SIZES, 'objects'], rows)

@@ -93,7 +93,8 @@ def _resume(ctx: click.Context, param: click.Parameter, folder: Path | None) -> 
 @click.option(
     '--anchors',
     type=EXISTING,
-    help='Take the anchors of this checkpoint.  [default: of the teacher, or see --autoanchor]',
+    help='Take the anchors of this checkpoint.  [default: those of a teacher whose answers are '
+    'distilled, else see --autoanchor]',
 )
 @click.option('--out', type=EXISTING, required=True, help='Folder of the run; goes on with it.')
 @click.option(
@@ -155,7 +156,7 @@ def train(
 
     from ..engine.distributed import join_world
     from ..engine.run_folder import BEST, RESUME, SETTINGS, write_settings
-    from ..engine.train import Machine, Outlets, usable
+    from ..engine.train import Machine, Outlets, check_teachers, usable
     from ..engine.train import train as run
     from ..models.open import open_checkpoint
 
@@ -165,6 +166,10 @@ def train(
     with join_world(device) as world:
         outlets = _outlets(settings) if world.first else Outlets()
         fit, select = _read(data, select_data, evaluates)
+        start = open_checkpoint(weights) if weights else None
+        known = [open_checkpoint(path) for path in teachers]
+        frozen = open_checkpoint(anchors) if anchors else None
+        check_teachers(settings, fit.names, known, frozen)
         stop = bad_data == 'stop'
         fit = usable(fit, out / 'fit', stop, outlets, world)
         select = select and usable(select, out / 'select', stop, outlets, world)
@@ -185,9 +190,6 @@ def train(
         cores = len(os.sched_getaffinity(0))
         most = 1 if world.device.type == 'cpu' else 8
         machine = Machine(min(most, cores - 1) if workers is None else workers, keep)
-        start = open_checkpoint(weights) if weights else None
-        known = [open_checkpoint(path) for path in teachers]
-        frozen = open_checkpoint(anchors) if anchors else None
         try:
             history = run(
                 settings, fit, select, out, world, start, known, frozen, machine, outlets

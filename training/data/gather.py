@@ -55,7 +55,7 @@ def gather(sources: Sequence[Path], split: str) -> Gathered:
             nothing belongs to `split`.
     """
     every = Gathered({name: [] for name in SPLITS})
-    where: dict[Path, str] = {}
+    where: dict[object, str] = {}
     unlabelled: list[Path] = []
     descriptions = []
     for source in sources:
@@ -71,10 +71,11 @@ def gather(sources: Sequence[Path], split: str) -> Gathered:
             descriptions.append(data.description)
     for file in unlabelled:
         picture = _unlabelled(Path(os.path.abspath(file)))
-        if picture.file in where:
-            every.known += bool(where[picture.file])
+        known = _identity(picture.file)
+        if known in where:
+            every.known += bool(where[known])
         else:
-            where[picture.file] = ''
+            where[known] = ''
             every.splits[split].append(picture)
     every.splits = {name: pictures for name, pictures in every.splits.items() if pictures}
     if split not in every.splits:
@@ -97,7 +98,7 @@ def _splits_of(source: Path, split: str) -> Iterable[tuple[str, DataSet]]:
     return [(name, read_dataset(source, name)) for name in read_prepared(source).splits]
 
 
-def _add(every: Gathered, split: str, data: DataSet, where: dict[Path, str]) -> None:
+def _add(every: Gathered, split: str, data: DataSet, where: dict[object, str]) -> None:
     if every.names and data.names != every.names:
         raise UserError(
             f'{data.description} has other classes than the sources before it; '
@@ -107,10 +108,22 @@ def _add(every: Gathered, split: str, data: DataSet, where: dict[Path, str]) -> 
     every.problems += data.problems
     for picture in data.pictures:
         file = Path(os.path.abspath(picture.file))
-        if file in where:
-            raise UserError(f'{file} is in {where[file]} and in {data.description}; take one out.')
-        where[file] = data.description
+        known = _identity(file)
+        if known in where:
+            raise UserError(
+                f'{file} is in {where[known]} and in {data.description}; take one out.'
+            )
+        where[known] = data.description
         every.splits.setdefault(split, []).append(dataclasses.replace(picture, file=file))
+
+
+def _identity(file: Path) -> object:
+    """Return what links of both kinds to one picture have in common."""
+    try:
+        about = file.stat()
+    except OSError:  # missing; it is reported later
+        return file
+    return about.st_dev, about.st_ino
 
 
 def _unlabelled(file: Path) -> Picture:

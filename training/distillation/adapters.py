@@ -37,7 +37,8 @@ def normalized(features: Tensor) -> Tensor:
     """Return a map (B, C, H, W) whose channels have mean 0 and variance 1 over the batch.
 
     It is batch normalization without parameters and without memory, for both sides: what is
-    compared is where a channel is large, not how large the teacher's values happen to be.
+    compared is where a channel is large, not how large the teacher's values happen to be. Of
+    several processes each has its own batch.
     """
     features = features.float()
     variance, mean = torch.var_mean(features, (0, 2, 3), correction=0, keepdim=True)

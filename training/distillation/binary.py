@@ -22,7 +22,8 @@ def score_loss(student: list[Cells], teacher: list[Cells]) -> Tensor:
 
     With p = objectness * class probability, the score that detections have:
     sum over cells and classes of |p_t - p_s| BCE(p_s, p_t) / sum over cells of the largest p_t.
-    The weight is no path for gradients, as in the paper; equals give 0.
+    The weight is no path for gradients; equals give 0. The paper has scores of one part, and
+    divides by the number of positives.
 
     Args:
         student: its levels.
@@ -43,9 +44,9 @@ def score_loss(student: list[Cells], teacher: list[Cells]) -> Tensor:
 def box_loss(student: list[Cells], teacher: list[Cells]) -> Tensor:
     """Return each picture's loss of its boxes, (B,).
 
-    Sum over cells of o (1 - IoU) / sum of o, o being the teacher's objectness and IoU the
-    complete one of student's and teacher's box. Cells of which the teacher sees nothing are
-    left out.
+    Sum over cells of o (1 - IoU) / sum of o, o being the teacher's objectness (where the paper
+    takes the gap of scores, an anchor head says it itself) and IoU the complete one of student's
+    and teacher's box. Cells of which the teacher sees nothing are left out.
 
     Args:
         student: its levels.

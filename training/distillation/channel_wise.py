@@ -13,7 +13,8 @@ def channel_wise_loss(student: Tensor, teacher: Tensor, tau: float = 1.0) -> Ten
     """Return each picture's loss, (B,).
 
     Every channel becomes a distribution over the cells, phi(x) = softmax(x / tau); the loss is
-    tau² / C sum over channels of KL(phi(teacher) || phi(student)). Both sides are normalized.
+    tau² / C sum over channels of KL(phi(teacher) || phi(student)). Both sides are normalized
+    before, which the paper leaves out: SiLU's channels differ in scale by orders.
 
     Args:
         student: (B, C, H, W), adapted.

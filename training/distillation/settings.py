@@ -13,6 +13,7 @@ from ..models.layout import HEAD_INPUTS
 SCHEDULES = ('constant', 'cosine')
 CHOICES = ('weighted', 'best')
 LAYERS = 24  # before the head
+ANSWERS = {'output', 'classes', 'boxes'}  # the terms that compare the heads' outputs
 
 
 def _gain(help_text: str) -> Any:
@@ -60,7 +61,7 @@ class Distillation:
 
     def __post_init__(self) -> None:
         for name, gain in self.gains.items():
-            if gain < 0:
+            if not gain >= 0:
                 raise UserError(f'distil_{name} is {gain}; it has to be at least 0.')
         for holds, sentence in (
             (0 < self.imitation_psi <= 1, 'imitation_psi has to be above 0 and at most 1.'),
@@ -92,14 +93,19 @@ class Distillation:
         return {name: gain for name, gain in every.items() if gain is not None}
 
     @property
+    def answers(self) -> bool:
+        """Whether what teachers answer matters, and not their features alone."""
+        return bool(self.gains.keys() & ANSWERS) or self.teacher_choice == 'best'
+
+    @property
     def imitated(self) -> tuple[int, ...]:
         """`imitation_layers` as numbers."""
-        return _numbers(self.imitation_layers, 'imitation_layers', int)
+        return tuple(dict.fromkeys(_numbers(self.imitation_layers, 'imitation_layers', int)))
 
     @property
     def compared(self) -> tuple[int, ...]:
         """`feature_layers` as numbers."""
-        return _numbers(self.feature_layers, 'feature_layers', int)
+        return tuple(dict.fromkeys(_numbers(self.feature_layers, 'feature_layers', int)))
 
     def shares(self, teachers: int) -> tuple[float, ...]:
         """Return each teacher's share of the gains; they add up to 1.

@@ -21,8 +21,10 @@ def soft_target_loss(student: list[Cells], teacher: list[Cells], gains: Gains) -
     objectness: mean over cells of D(o, student);
     classes: sum of o D(class, student) / sum of o, mean over classes;
     boxes: sum of o |box - student|² / sum of o, box being the centre in cells and the logarithm
-    of the size in anchors.
-    D is the binary cross-entropy less the teacher's own entropy, so that equals give 0.
+    of the size in cells.
+    The division by the sum of o and the logarithm are ours: pictures count alike, and so do
+    small and large boxes. D is the binary cross-entropy less the teacher's own entropy, so that
+    equals give 0.
 
     Args:
         student: its levels.

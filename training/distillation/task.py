@@ -18,7 +18,7 @@ from .grid import cells_of
 from .imitation import imitation_loss, imitation_mask
 from .pearson import pearson_loss
 from .schedule import strength
-from .settings import Distillation
+from .settings import ANSWERS, Distillation
 from .soft_targets import soft_target_loss
 from .teacher import Teacher, channels_of, look
 
@@ -64,15 +64,18 @@ class DistillationTask(DetectionTask):
             layers.update(settings.imitated)
         if 'cwd' in self.gains or 'pkd' in self.gains:
             layers.update(settings.compared)
+        self.layers = tuple(sorted(layers))
         mine = channels_of(model)
         self.adapters = nn.ModuleList()
         for number, teacher in enumerate(self.teachers):
             theirs = channels_of(teacher.model)
-            pairs = {layer: (mine[layer], theirs[layer]) for layer in sorted(layers)}
+            pairs = {layer: (mine[layer], theirs[layer]) for layer in self.layers}
             self.adapters.append(Adapters(pairs, seed + number))
 
     def forward(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return `loss`, the parts of the detection loss, and `distil_…`, each term with its gain.
+        """Return `loss`, the parts of the detection loss, and `distil_…`, each term without gain.
+
+        Without a teacher, before and after its epochs, the terms are not computed and given as 0.
 
         Args:
             images: (B, 3, S, S) float, RGB in 0..1.
@@ -80,57 +83,41 @@ class DistillationTask(DetectionTask):
         """
         settings = self.settings
         factor = strength(self.epoch, self.end, settings.distil_warmup, settings.distil_schedule)
-        features, outputs = look(self.model, images)
+        features, outputs = look(self.model, images, self.layers)
         parts = self.loss(outputs, targets)
         if factor == 0:
             # Several processes wait for gradients of all parameters, those of adapters too.
             idle = sum(p.sum() for p in self.adapters.parameters()) * 0
             off = {f'distil_{name}': outputs[0].new_zeros(()) for name in self.gains}
             return {**parts, **off, 'loss': parts['loss'] + idle}
-        answers = [teacher(images) for teacher in self.teachers]
+        answers = [teacher(images, self.layers) for teacher in self.teachers]
         shares = self._shares(answers, targets, len(images))
+        masks = self._masks(features, targets, images) if 'imitation' in self.gains else {}
         total = parts['loss']
         for number, (their_features, their_outputs) in enumerate(answers):
-            terms = self._terms(
-                number, features, outputs, their_features, their_outputs, targets, images.shape[2:]
-            )
+            terms = self._terms(number, features, outputs, their_features, their_outputs, masks)
             for name, values in terms.items():
-                part = self.gains[name] * factor * (shares[number] * values).mean()
-                total = total + part * len(images)
+                term = (shares[number] * values).mean()
+                total = total + self.gains[name] * factor * term * len(images)
                 key = f'distil_{name}'
-                parts[key] = parts.get(key, 0) + part.detach()
+                parts[key] = parts.get(key, 0) + term.detach()
         return {**parts, 'loss': total}
 
     def _terms(
         self,
         number: int,
-        features: list[Tensor],
+        features: dict[int, Tensor],
         outputs: tuple[Tensor, ...],
-        their_features: list[Tensor],
+        their_features: dict[int, Tensor],
         their_outputs: tuple[Tensor, ...],
-        targets: Tensor,
-        imgsz: tuple[int, int],
+        masks: dict[int, Tensor],
     ) -> dict[str, Tensor]:
         """Return the values for the pictures, (B,), of every term beside one teacher."""
         settings, terms = self.settings, {}
-        adapted = {
-            int(layer): self.adapters[number](int(layer), features[int(layer)])
-            for layer in self.adapters[number].layers
-        }
+        adapted = {layer: self.adapters[number](layer, features[layer]) for layer in self.layers}
         if 'imitation' in self.gains:
             terms['imitation'] = sum(
-                imitation_loss(
-                    adapted[layer],
-                    their_features[layer],
-                    imitation_mask(
-                        targets,
-                        self.imitation_anchors,
-                        len(outputs[0]),
-                        adapted[layer].shape[2:],
-                        imgsz,
-                        settings.imitation_psi,
-                    ),
-                )
+                imitation_loss(adapted[layer], their_features[layer], masks[layer])
                 for layer in settings.imitated
             )
         if 'cwd' in self.gains:
@@ -142,7 +129,7 @@ class DistillationTask(DetectionTask):
             terms['pkd'] = sum(
                 pearson_loss(adapted[layer], their_features[layer]) for layer in settings.compared
             )
-        if self.gains.keys() & {'output', 'classes', 'boxes'}:
+        if self.gains.keys() & ANSWERS:
             mine = cells_of(self.model.head, outputs)
             theirs = cells_of(self.teachers[number].model.head, their_outputs)
             if 'output' in self.gains:
@@ -152,6 +139,22 @@ class DistillationTask(DetectionTask):
             if 'boxes' in self.gains:
                 terms['boxes'] = box_loss(mine, theirs)
         return terms
+
+    def _masks(
+        self, features: dict[int, Tensor], targets: Tensor, images: Tensor
+    ) -> dict[int, Tensor]:
+        """Return which cells are imitated, (B, H, W) for every layer."""
+        return {
+            layer: imitation_mask(
+                targets,
+                self.imitation_anchors,
+                len(images),
+                features[layer].shape[2:],
+                images.shape[2:],
+                self.settings.imitation_psi,
+            )
+            for layer in self.settings.imitated
+        }
 
     @torch.no_grad()
     def _shares(self, answers: list, targets: Tensor, batch: int) -> Tensor:

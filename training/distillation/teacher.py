@@ -28,19 +28,26 @@ class Teacher:
         self.model = model.fuse().requires_grad_(False)
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> tuple[list[Tensor], tuple[Tensor, ...]]:
-        """Return the maps of all layers and the raw outputs of the head.
-
-        Args:
-            images: (B, 3, H, W) float, RGB in 0..1, the student's own.
-        """
-        return look(self.model, images)
+    def __call__(
+        self, images: Tensor, layers: Sequence[int]
+    ) -> tuple[dict[int, Tensor], tuple[Tensor, ...]]:
+        """Return what `look` returns, for the student's own pictures."""
+        return look(self.model, images, layers)
 
 
-def look(model: YOLOv5, images: Tensor) -> tuple[list[Tensor], tuple[Tensor, ...]]:
-    """Return a network's maps of all layers before the head, and the head's raw outputs."""
+def look(
+    model: YOLOv5, images: Tensor, layers: Sequence[int]
+) -> tuple[dict[int, Tensor], tuple[Tensor, ...]]:
+    """Return a network's maps of some layers, by layer, and the head's raw outputs.
+
+    Args:
+        model: the network.
+        images: (B, 3, H, W) float, RGB in 0..1.
+        layers: whose maps are wanted; the others' memory is free again.
+    """
     features = model.features(images)
-    return features, model.head([features[index] for index in HEAD_INPUTS])
+    outputs = model.head([features[index] for index in HEAD_INPUTS])
+    return {layer: features[layer] for layer in layers}, outputs
 
 
 @torch.no_grad()
@@ -53,27 +60,25 @@ def channels_of(model: YOLOv5) -> list[int]:
     return channels
 
 
-def check_teachers(teachers: Sequence[Checkpoint], names: Sequence[str], answers: bool) -> None:
-    """Refuse teachers that a student cannot learn from.
+def check_answers(teachers: Sequence[Checkpoint], names: Sequence[str], anchors: Tensor) -> None:
+    """Refuse teachers whose answers a student cannot be compared with.
 
     Args:
         teachers: one or more.
         names: the student's classes.
-        answers: whether their answers are distilled, and not their features alone.
+        anchors: the student's, (levels, A, 2) pixels.
 
     Raises:
-        UserError: other classes or other anchors than they need to have in common.
+        UserError: other classes or other anchors than the student's.
     """
-    if not answers:
-        return
     for teacher in teachers:
         if tuple(teacher.names or ()) != tuple(names):
             raise UserError(
                 'the teacher has other classes than the data; train it on the same classes in '
                 'the same order, or distil features only (imitation, cwd, pkd).'
             )
-        if not torch.allclose(teacher.anchors, teachers[0].anchors, rtol=1e-3):
+        if not torch.allclose(teacher.anchors, anchors, rtol=1e-3):
             raise UserError(
-                'the teachers have different anchors; train them with --anchors of one of them, '
-                'or distil features only (imitation, cwd, pkd).'
+                'student and teachers have different anchors; train them with --anchors of one '
+                'of them, or distil features only (imitation, cwd, pkd).'
             )

@@ -57,6 +57,7 @@ class DetectionFile:
         name = re.sub(r'[^\w.-]', '_', predictor.manifest.name)
         self.file = folder / f'{name}-{key.hexdigest()[:12]}.jsonl'
         self._found: dict[str, Detections] = {}
+        self._stamps: dict[str, list[int]] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._stream = open(self.file, 'a+b')  # noqa: SIM115 (open as long as this lives)
@@ -65,7 +66,8 @@ class DetectionFile:
         self._read()
 
     def __contains__(self, picture: Path) -> bool:
-        return str(picture) in self._found
+        stamp = self._stamps.get(str(picture))
+        return stamp is not None and picture.is_file() and stamp == _stamp(picture)
 
     def __getitem__(self, picture: Path) -> Detections:
         return self._found[str(picture)]
@@ -76,6 +78,7 @@ class DetectionFile:
         height, width = image.shape[:2]
         line = {
             'picture': str(picture),
+            'stamp': _stamp(picture),
             'boxes': _rounded(found.boxes / np.array((width, height) * 2)),
             'scores': _rounded(found.scores),
             'class_ids': found.class_ids.tolist(),
@@ -109,6 +112,7 @@ class DetectionFile:
         boxes = np.array(line['boxes'], np.float32).reshape(-1, 4)
         scores = np.array(line['scores'], np.float32)
         class_ids = np.array(line['class_ids'], np.int64)
+        self._stamps[line['picture']] = line['stamp']
         self._found[line['picture']] = Detections(boxes, scores, class_ids)
 
 
@@ -151,3 +155,9 @@ def _hash_of(path: Path, predictor: Predictor) -> str:
 
 def _rounded(values: np.ndarray) -> list:
     return np.round(values.astype(np.float64), DIGITS).tolist()
+
+
+def _stamp(picture: Path) -> list[int]:
+    """Return size and time of a file: another picture of the same name is looked at again."""
+    about = picture.stat()
+    return [about.st_size, about.st_mtime_ns]

@@ -129,7 +129,7 @@ def train_epoch(
         # No gradient is carried into the next epoch: the state between two has none to save.
         if waiting >= wanted or number == len(batches) - 1:
             scaler.unscale_(optimizer)
-            clip_gradients(optimizer, settings.clip_norm)
+            clip_gradients(state.task, settings.clip_norm)
             scaler.step(optimizer)
             scaler.update()
             optimizer.zero_grad()

@@ -94,8 +94,12 @@ def set_rates(
     return max(1, round(1 + rise * (accumulation(settings) - 1)))
 
 
-def clip_gradients(optimizer: Optimizer, limit: float) -> None:
-    """Scale all gradients together so that their norm is at most `limit`; 0 for no limit."""
+def clip_gradients(task: nn.Module, limit: float) -> None:
+    """Scale the gradients so that the norm of each part's is at most `limit`; 0 for no limit.
+
+    The parts are the task's children: a student's step does not shrink for its adapters' sake.
+    """
     if limit > 0:
-        parameters = [p for group in optimizer.param_groups for p in group['params']]
-        torch.nn.utils.clip_grad_norm_(parameters, limit)
+        for part in task.children():
+            if parameters := list(part.parameters()):
+                torch.nn.utils.clip_grad_norm_(parameters, limit)

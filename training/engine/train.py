@@ -27,7 +27,7 @@ from ..data.loader import TrainingBatches
 from ..data.picture_size import picture_size
 from ..data.picture_store import PictureStore
 from ..distillation.task import DistillationTask
-from ..distillation.teacher import Teacher, check_teachers
+from ..distillation.teacher import Teacher, check_answers
 from ..losses.detection import DetectionLoss, Gains
 from ..models.checkpoint import Checkpoint
 from ..models.detect import COCO_ANCHORS
@@ -99,7 +99,8 @@ def train(
         world: from `join_world`.
         start: weights to begin with; of the same size of network.
         teachers: what the network learns from beside the labels, as the settings say.
-        anchors: whose anchors are taken as they are; None for the first teacher's, if any.
+        anchors: whose anchors are taken as they are; None for the first teacher's where its
+            answers are distilled.
         machine: what may be used.
         outlets: where to show progress.
 
@@ -118,8 +119,8 @@ def train(
     # Some operators of CUDA have no deterministic form; torch then says which.
     torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
     classes = len(fit.names)
-    _check_distillation(settings, fit, teachers)
-    frozen = anchors or next(iter(teachers), None)
+    check_teachers(settings, fit.names, teachers, anchors)
+    frozen = anchors or (teachers[0] if teachers and settings.distillation.answers else None)
     model = _model(settings, fit, start, frozen, outlets)
     model.to(world.device, memory_format=torch.channels_last)
     task = _task(settings, fit, model, teachers, world)
@@ -260,19 +261,38 @@ def tune_allocator() -> None:
         mallopt(-2, 64 << 20)  # M_TOP_PAD
 
 
-def _check_distillation(settings: Settings, fit: DataSet, teachers: Sequence[Checkpoint]) -> None:
+def check_teachers(
+    settings: Settings,
+    names: Sequence[str],
+    teachers: Sequence[Checkpoint],
+    anchors: Checkpoint | None,
+) -> None:
+    """Refuse a distilled run that could not be one; see `train`.
+
+    Raises:
+        UserError: gains without teachers, teachers without gains or without an epoch, or of
+            other classes or anchors than the student.
+    """
     gains = settings.distillation.gains
     if gains and not teachers:
         raise UserError(
             f'distil_{next(iter(gains))} has a gain, but there is no teacher: '
             'name its weights with --teacher.'
         )
-    if teachers and not gains:
+    if not teachers:
+        return
+    if not gains:
         raise UserError(
             'a teacher is given, but nothing to learn from it: give at least one gain, '
             'as in --distil-cwd 1.'
         )
-    check_teachers(teachers, fit.names, bool(gains.keys() & {'output', 'classes', 'boxes'}))
+    settings.distillation.shares(len(teachers))
+    if settings.teacher_epochs < 1:
+        raise UserError(
+            'no epoch is left for the teacher: give a smaller --distil-close or --close-mosaic.'
+        )
+    if settings.distillation.answers:
+        check_answers(teachers, names, (anchors or teachers[0]).anchors)
 
 
 def _task(

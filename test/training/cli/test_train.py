@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import subprocess
@@ -154,6 +155,23 @@ def test_two_processes_learn_what_one_learns(data, tmp_path):
         torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-6)
     prior = YOLOv5('n', 3).head.m[0].bias.detach().view(3, -1)[:, 4]
     assert (one['model.24.m.0.bias'].view(3, -1)[:, 4] - prior).abs().min() > 0.01
+
+
+def test_two_processes_share_a_teacher(data, tmp_path):
+    """With and without the teacher all processes have gradients for the same parameters."""
+    rendezvous = ('--rdzv-backend=c10d', '--rdzv-endpoint=localhost:0')
+    launcher = ('-m', 'torch.distributed.run', '--nproc-per-node=2', *rendezvous)
+    run(*arguments(data, tmp_path / 'teacher', epochs=1))
+    words = arguments(data, tmp_path / 'student', epochs=3)
+    taught = ('--teacher', str(tmp_path / 'teacher'), '--distil-cwd', '1', '--distil-boxes', '1')
+    said = run(*words, *taught, '--distil-close', '1', launcher=launcher)
+    assert said.count('epoch    3/3') == 1
+    with open(tmp_path / 'student' / 'results.csv') as file:
+        assert [float(row['distil_cwd']) > 0 for row in csv.DictReader(file)] == [
+            True,
+            True,
+            False,
+        ]
 
 
 def test_another_setting_is_refused_and_spoils_nothing(data, undisturbed):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from labelled import TRIANGLE, coco_json, write_pictures, write_yolo
 from shapes import NAMES, write_shapes
@@ -36,6 +38,17 @@ def test_pictures_of_another_split_are_not_taken_for_unlabelled(tmp_path):
         found = gather(order, 'fit')
         assert names_of(found.splits['fit'])[-2:] == ['0.png', '1.png']
         assert (len(found.splits['fit']), len(found.splits['select']), found.known) == (5, 2, 5)
+
+
+@pytest.mark.parametrize('link', [os.symlink, os.link])
+def test_links_are_the_pictures_they_lead_to(tmp_path, link):
+    shapes = write_shapes(tmp_path / 'shapes', fit=3, select=2)
+    linked = tmp_path / 'linked'
+    linked.mkdir()
+    for file in (shapes / 'images').iterdir():
+        link(file, linked / f'other_{file.name}')
+    found = gather([shapes, linked, write_pictures(tmp_path / 'plain', 1)], 'fit')
+    assert (len(found.splits['fit']), found.known) == (4, 5)
 
 
 def test_unlabelled_pictures_named_twice_count_once(tmp_path):

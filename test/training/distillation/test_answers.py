@@ -9,10 +9,11 @@ import torch
 
 from kd_yolo_ros.decode import decode_anchor_grid
 from kd_yolo_ros.manifest import Thresholds
-from kd_yolo_training.distillation.binary import box_loss, score_loss
+from kd_yolo_training.distillation.binary import LEAST, box_loss, score_loss
 from kd_yolo_training.distillation.grid import cells_of
 from kd_yolo_training.distillation.soft_targets import soft_target_loss
 from kd_yolo_training.losses.detection import LEVEL_BALANCE, Gains
+from kd_yolo_training.losses.iou import complete_iou
 from kd_yolo_training.models.detect import Detect, describe_head
 
 HEAD = Detect(3, (8, 8, 8))
@@ -111,3 +112,18 @@ def test_soft_targets_are_scaled_by_the_teachers_objectness():
 def test_a_teacher_that_sees_nothing_teaches_no_boxes():
     teacher = tuple(torch.full_like(o, -9.0) for o in outputs(0))
     assert losses(outputs(0), teacher)[2].tolist() == [0, 0]
+
+
+def test_box_loss_is_the_overlap_weighted_by_the_teachers_objectness():
+    mine, theirs = cells_of(HEAD, outputs(7)), cells_of(HEAD, outputs(8))
+    loss = box_loss(mine, theirs)
+    for picture in range(2):
+        total = mass = 0.0
+        for a, b in zip(mine, theirs, strict=True):
+            for cell, logit in enumerate(b.objectness[picture].tolist()):
+                weight = 1 / (1 + np.exp(-logit))
+                if weight > LEAST:
+                    pair = (a.boxes[picture, cell : cell + 1], b.boxes[picture, cell : cell + 1])
+                    total += weight * (1 - float(complete_iou(*pair)))
+                    mass += weight
+        assert float(loss[picture]) == pytest.approx(total / mass, rel=1e-4)

@@ -60,7 +60,9 @@ def test_the_teacher_has_its_own_ap_on_the_path_to_the_student(data, teacher):
     fit, _ = data
     alone = validate(module_predictor(teacher.build(), fit.names, (64, 64)), fit)
     inside = Teacher(teacher.build().to(memory_format=torch.channels_last))
-    taught = validate(module_predictor(inside.model, fit.names, (64, 64)), fit)
+    path = teacher.build()
+    path.forward = lambda images: inside(images, (17,))[1]
+    taught = validate(module_predictor(path, fit.names, (64, 64)), fit)
     assert alone['map50'] > 0.5
     assert taught['map50_95'] == pytest.approx(alone['map50_95'], abs=2e-3)
 
@@ -121,6 +123,10 @@ def test_learning_from_nothing_or_nobody_is_refused(data, teacher, tmp_path):
         train(Settings.from_dict(TAUGHT), data[0], None, tmp_path, CPU)
     with pytest.raises(UserError, match='nothing to learn'):
         train(Settings.from_dict(QUICK), data[0], None, tmp_path, CPU, teachers=[teacher])
+    with pytest.raises(UserError, match='no epoch is left'):
+        never = Settings.from_dict({**TAUGHT, 'distil_close': 4})
+        train(never, data[0], None, tmp_path, CPU, teachers=[teacher])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_teacher_of_other_classes_teaches_features_only(data, teacher, tmp_path):
@@ -130,6 +136,25 @@ def test_a_teacher_of_other_classes_teaches_features_only(data, teacher, tmp_pat
     settings = Settings.from_dict({**QUICK, 'epochs': 1, 'distil_pkd': 1.0, 'distil_close': 0})
     (row,) = train(settings, data[0], None, tmp_path, CPU, teachers=[teacher])
     assert row['distil_pkd'] > 0
+
+
+@pytest.mark.parametrize('change', [{'distil_boxes': 1.0}, {'teacher_choice': 'best'}])
+def test_answers_need_the_students_anchors(data, teacher, tmp_path, change):
+    other = dataclasses.replace(teacher, anchors=teacher.anchors * 2)
+    settings = Settings.from_dict({**QUICK, 'distil_cwd': 1.0, **change})
+    with pytest.raises(UserError, match='different anchors'):
+        train(settings, data[0], None, tmp_path, CPU, teachers=[teacher], anchors=other)
+
+
+def test_a_teacher_of_features_leaves_the_anchors_alone(data, teacher, tmp_path):
+    """A plain run and one that learns features have the same anchors without being told."""
+    strange = dataclasses.replace(teacher, anchors=teacher.anchors * 9)
+    quick = {**QUICK, 'epochs': 1}
+    train(Settings.from_dict(quick), data[0], None, tmp_path / 'plain', CPU)
+    taught = Settings.from_dict({**quick, 'distil_cwd': 1.0, 'distil_close': 0})
+    train(taught, data[0], None, tmp_path / 'taught', CPU, teachers=[strange])
+    plain, student = (open_checkpoint(tmp_path / name / LAST) for name in ('plain', 'taught'))
+    assert torch.equal(plain.anchors, student.anchors)
 
 
 def test_too_few_boxes_for_the_anchors_of_imitation(data, teacher, tmp_path):

@@ -56,11 +56,11 @@ def gains(*names, gain=1.0):
     return Distillation(**{f'distil_{name}': gain for name in names})
 
 
-def step(task, lr=0.01):
-    optimizer = make_optimizer([task], Settings(lr=lr))
+def step(task, limit=10.0):
+    optimizer = make_optimizer([task], Settings(lr=0.01))
     parts = task(IMAGES, TARGETS)
     parts['loss'].backward()
-    clip_gradients(optimizer, 10.0)
+    clip_gradients(task, limit)
     optimizer.step()
     return parts
 
@@ -69,14 +69,12 @@ def step(task, lr=0.01):
 def test_every_term_alone_adds_its_gain_to_the_loss(name):
     parts = student(gains(name))(IMAGES, TARGETS)
     plain = sum(parts[part] for part in ('box', 'objectness', 'classes'))
-    assert parts[f'distil_{name}'] > 0
-    assert float(parts['loss'].detach()) == pytest.approx(
-        float(plain + parts[f'distil_{name}']) * 2, rel=1e-5
-    )
+    term = parts[f'distil_{name}']
+    assert term > 0
+    assert float(parts['loss'].detach()) == pytest.approx(float(plain + term) * 2, rel=1e-5)
     half = student(gains(name, gain=0.5))(IMAGES, TARGETS)
-    assert float(half[f'distil_{name}']) == pytest.approx(
-        float(parts[f'distil_{name}']) / 2, rel=1e-5
-    )
+    assert float(half[f'distil_{name}']) == pytest.approx(float(term), rel=1e-5)
+    assert float(half['loss'].detach()) == pytest.approx(float(plain + term / 2) * 2, rel=1e-5)
 
 
 def test_adapters_have_gradients_and_change_with_the_student():
@@ -106,13 +104,15 @@ def test_the_teacher_neither_learns_nor_counts_statistics_nor_is_saved():
     assert saved == mine + adapters + ANCHORS.numel()
 
 
-def test_gain_zero_is_the_plain_run_bit_for_bit():
+@pytest.mark.parametrize('limit', [10.0, 0.1])  # of the gradients' norm; the second clips
+def test_gain_zero_is_the_plain_run_bit_for_bit(limit):
     plain_model, distilled_model = network(), network()
     plain = DetectionTask(plain_model, DetectionLoss(plain_model.head, 64)).train()
     distilled = student(gains(*ALL, gain=0.0), model=distilled_model)
     for _ in range(3):
-        wanted, parts = step(plain), step(distilled)
+        wanted, parts = step(plain, limit), step(distilled, limit)
         assert parts['loss'].equal(wanted['loss'])
+        assert parts['distil_cwd'] > 0
     for name, tensor in plain_model.state_dict().items():
         assert tensor.equal(distilled_model.state_dict()[name]), name
 
@@ -167,3 +167,18 @@ def test_the_better_teacher_of_each_picture_is_picked():
     picked = student(settings, [bad, good])(IMAGES, TARGETS)['distil_output']
     alone = student(gains('output'), [good])(IMAGES, TARGETS)['distil_output']
     assert float(picked) == pytest.approx(float(alone), rel=1e-5)
+
+
+def test_frozen_layers_stay_while_adapters_learn():
+    model = network()
+    task = DistillationTask(
+        model, DetectionLoss(model.head, 64), [teacher()], gains('cwd'), 10, ANCHORS, freeze=10
+    )
+    task.epoch = 5.0
+    before = copy.deepcopy(task.state_dict())
+    task.train()
+    step(task)
+    changed = {name for name, t in task.state_dict().items() if not t.equal(before[name])}
+    layers = {int(name.split('.')[2]) for name in changed if name.startswith('model.model.')}
+    assert min(layers) == 10
+    assert 'adapters.0.layers.23.weight' in changed

@@ -96,11 +96,12 @@ def test_adamw_warms_up_biases_like_the_rest():
     assert optimizer.param_groups[0]['betas'] == (0.8, 0.999)
 
 
-def test_gradients_are_clipped_together():
-    model = torch.nn.Linear(2, 1, bias=False)
-    optimizer = make_optimizer([model], Settings())
-    model.weight.grad = torch.tensor([[30.0, 40.0]])
-    clip_gradients(optimizer, 10.0)
-    torch.testing.assert_close(model.weight.grad, torch.tensor([[6.0, 8.0]]))
-    clip_gradients(optimizer, 0)
-    torch.testing.assert_close(model.weight.grad, torch.tensor([[6.0, 8.0]]))
+def test_gradients_of_each_part_are_clipped_together():
+    task = torch.nn.ModuleList(torch.nn.Linear(2, 1, bias=False) for _ in range(2))
+    wanted = torch.tensor([[6.0, 8.0]])
+    task[0].weight.grad, task[1].weight.grad = wanted * 5, wanted / 2
+    clip_gradients(task, 10.0)
+    torch.testing.assert_close(task[0].weight.grad, wanted)
+    torch.testing.assert_close(task[1].weight.grad, wanted / 2)
+    clip_gradients(task, 0)
+    torch.testing.assert_close(task[0].weight.grad, wanted)

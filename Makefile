@@ -33,29 +33,29 @@ export MODEL DRIVE CALIBRATION
 .DEFAULT_GOAL := test
 
 setup:
-	@$(PYTHON) scripts/setup_environment.py
+	@"$(PYTHON)" scripts/setup_environment.py
 
 runtime:  # what runs models; `make setup` completes it
-	@$(PYTHON) scripts/setup_environment.py --only runtime
+	@"$(PYTHON)" scripts/setup_environment.py --only runtime
 
 test: setup
-	@$(VENV_PYTHON) -m pytest -q -m 'not slow' $(TESTS)
+	@"$(VENV_PYTHON)" -m pytest -q -m 'not slow' $(TESTS)
 
 slow: setup  # experiments of a quarter of an hour each
-	@$(VENV_PYTHON) -m pytest -s -m slow $(TESTS)
+	@"$(VENV_PYTHON)" -m pytest -s -m slow $(TESTS)
 
 ifeq ($(KD_YOLO_DATA)$(MODEL)$(DRIVE)$(CALIBRATION),)
 demo: runtime
 else
 demo: setup
 endif
-	@$(VENV_PYTHON) scripts/demo.py
+	@"$(VENV_PYTHON)" scripts/demo.py
 
 lint: setup
-	@$(VENV_PYTHON) -m ruff check
-	@$(VENV_PYTHON) -m ruff format --check
-	@$(VENV_PYTHON) -m mypy
+	@"$(VENV_PYTHON)" -m ruff check
+	@"$(VENV_PYTHON)" -m ruff format --check
+	@"$(VENV_PYTHON)" -m mypy
 
 format: setup
-	@$(VENV_PYTHON) -m ruff check --fix
-	@$(VENV_PYTHON) -m ruff format
+	@"$(VENV_PYTHON)" -m ruff check --fix
+	@"$(VENV_PYTHON)" -m ruff format

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PythonExpression
 from launch_ros.actions import LifecycleNode, Node
@@ -15,9 +15,13 @@ CONFIG = Path(__file__).resolve().parent.parent / 'config'  # installed as in th
 FASTDDS_PROFILE = Path(kd_yolo_ros.__file__).parent / 'nodes' / 'fastdds_large_images.xml'
 
 ARGUMENTS = (
-    ('artifact', '', 'Model: a folder made by kd-yolo import; empty for the bundled one'),
-    ('runtime', 'auto', 'Runtime: auto, onnxruntime, openvino'),
-    ('precision', 'auto', 'auto, fp32, bf16, fp16 or int8'),
+    (
+        'artifact',
+        '',
+        'Folder of the model; empty for that of params_file, or else the bundled one',
+    ),
+    ('runtime', '', 'auto, onnxruntime or openvino; empty for what params_file says'),
+    ('precision', '', 'auto, fp32, bf16, fp16 or int8; empty for what params_file says'),
     ('image', 'image', 'Topic of the pictures (sensor_msgs/Image)'),
     ('detections', 'detections', 'Topic of the detections (vision_msgs/Detection2DArray)'),
     ('namespace', '', 'Namespace of the nodes'),
@@ -28,24 +32,12 @@ ARGUMENTS = (
     ('log_level', 'info', 'debug, info, warn, error'),
 )
 
+MODEL = ('artifact', 'runtime', 'precision')
+
 
 def generate_launch_description():
     """Return the detector, and the camera where a source is given."""
     value = {name: LaunchConfiguration(name) for name, _, _ in ARGUMENTS}
-    detector = LifecycleNode(
-        package='kd_yolo_ros',
-        executable='detector_node',
-        name='detector',
-        namespace=value['namespace'],
-        parameters=[
-            value['params_file'],
-            {name: value[name] for name in ('artifact', 'runtime', 'precision')},
-            {name: value[name] for name in ('autostart', 'use_sim_time')},
-        ],
-        remappings=[(name, value[name]) for name in ('image', 'detections')],
-        arguments=['--ros-args', '--log-level', value['log_level']],
-        output='screen',
-    )
     camera = Node(
         package='kd_yolo_ros',
         executable='camera_node',
@@ -72,7 +64,26 @@ def generate_launch_description():
                     'FASTRTPS_DEFAULT_PROFILES_FILE', default_value=str(FASTDDS_PROFILE)
                 ),
             ),
-            detector,
+            OpaqueFunction(function=start_detector, args=[value]),
             camera,
         ]
     )
+
+
+def start_detector(context, value):
+    """Return the detector; what is given of MODEL wins over params_file, and only that."""
+    given = [name for name in MODEL if value[name].perform(context)]
+    detector = LifecycleNode(
+        package='kd_yolo_ros',
+        executable='detector_node',
+        name='detector',
+        namespace=value['namespace'],
+        parameters=[
+            value['params_file'],
+            {name: value[name] for name in (*given, 'autostart', 'use_sim_time')},
+        ],
+        remappings=[(name, value[name]) for name in ('image', 'detections')],
+        arguments=['--ros-args', '--log-level', value['log_level']],
+        output='screen',
+    )
+    return [detector]

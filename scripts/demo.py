@@ -8,6 +8,8 @@ Each step is a `kd-yolo` command, printed before it runs; finished steps are not
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shlex
@@ -15,6 +17,10 @@ import subprocess
 import sys
 from pathlib import Path
 from time import perf_counter
+from typing import Iterator
+
+from kd_yolo_ros.bundled import DEFAULT
+from kd_yolo_ros.cli.child import child_environment, end_with_parent
 
 OUT = Path('runs/demo')
 REPLAYS = ('accuracy', 'live')  # folders of the generated drive's reports
@@ -28,12 +34,25 @@ SEED, FRAMES = 1969, 136  # 8 seconds
 
 def main() -> int:
     """Run the demo; the exit status is 0 only if every step succeeded."""
-    return real_drive() if any(map(os.environ.get, INPUTS)) else generated_drive()
+    with alone():
+        return real_drive() if any(map(os.environ.get, INPUTS)) else generated_drive()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other demo is at work in the folder, and keep others waiting."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    with open(OUT / '.lock', 'w') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f'Another demo is at work in {OUT}; this one waits for it to end.', flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def generated_drive(frames: int = FRAMES) -> int:
     """Draw a drive and replay it through the bundled model: for accuracy, then for latency."""
-    from kd_yolo_ros.bundled import DEFAULT
     from kd_yolo_training.data.scenes.write import RENDERING
 
     started = perf_counter()
@@ -45,7 +64,7 @@ def generated_drive(frames: int = FRAMES) -> int:
             *('--sequences', '1', '--frames', str(frames), '--seed', str(SEED)),
         )
         kd_yolo('data', 'bag', str(drive), '--split', 'val', '--out', str(bag))
-    replay = ('replay', str(bag), '--artifact', DEFAULT.name)
+    replay = ('replay', str(bag), '--artifact', str(DEFAULT))
     accuracy, live = (str(OUT / name) for name in REPLAYS)
     # AP counts boxes of every score above 0.001: too many for a video, and for the times of use.
     print('\nAccuracy, by every picture. Times do not count here: AP takes boxes of any score.')
@@ -104,7 +123,10 @@ def kd_yolo(*arguments: str) -> None:
     """Run a verb, or end with its status."""
     print(f'\n$ kd-yolo {shlex.join(arguments)}', flush=True)
     status = subprocess.run(
-        [sys.executable, '-m', 'kd_yolo_ros.cli.main', *arguments], check=False
+        [sys.executable, '-m', 'kd_yolo_ros.cli.main', *arguments],
+        env=child_environment(),
+        preexec_fn=end_with_parent(),
+        check=False,
     ).returncode
     if status:
         sys.exit(status)

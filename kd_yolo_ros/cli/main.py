@@ -26,17 +26,20 @@ class Verbs(click.Group):
         try:
             return point.load() if point else None
         except ImportError as error:  # it must not take the other verbs and --help along
-            return unavailable(cmd_name, error)
+            return Unavailable(cmd_name, error)
 
 
-def unavailable(verb: str, error: ImportError) -> click.Command:
-    """Return a verb that only says why it cannot run."""
+class Unavailable(click.Command):
+    """A verb that only says why it cannot run."""
 
-    def refuse() -> None:
-        raise UserError(f"'{verb}' cannot run: {error}.")
+    def __init__(self, verb: str, error: ImportError) -> None:
+        settings = {'ignore_unknown_options': True, 'allow_extra_args': True}
+        super().__init__(verb, settings, self.refuse, short_help=f'Cannot run: {error}.')
+        self.error = error
 
-    settings = {'ignore_unknown_options': True, 'allow_extra_args': True}
-    return click.Command(verb, settings, refuse, short_help=f'Cannot run: {error}.')
+    def refuse(self) -> None:
+        """Raise UserError with the reason."""
+        raise UserError(f"'{self.name}' cannot run: {self.error}.")
 
 
 @click.group(cls=Verbs, context_settings={'help_option_names': ['-h', '--help']})

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
 import signal
 import subprocess
 import sys
@@ -17,11 +15,11 @@ from typing import Any, Dict, Iterator, List, Optional, Type
 import psutil
 import yaml
 
+from kd_yolo_ros.cli.child import child_environment, end_with_parent
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics.host import peak_rss_mb
 
 STOP_TIMEOUT_S = 20.0
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class NodeProcess:
@@ -38,7 +36,6 @@ class NodeProcess:
         file = Path(self._folder.name) / 'parameters.yaml'
         file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
         self._log = Path(self._folder.name) / 'output'
-        prctl = ctypes.CDLL(None).prctl
         with open(self._log, 'a') as log, _signals_deferred():
             self.process = subprocess.Popen(
                 [
@@ -50,8 +47,8 @@ class NodeProcess:
                 # Its own process group: a terminal's Ctrl-C reaches only us, and we end it.
                 start_new_session=True,
                 # And should we be killed, the node must not stay behind.
-                preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
-                env={**os.environ, 'RCUTILS_CONSOLE_OUTPUT_FORMAT': '{message}'},
+                preexec_fn=end_with_parent(),
+                env=child_environment(RCUTILS_CONSOLE_OUTPUT_FORMAT='{message}'),
             )
         self.peak_rss_mb: Optional[float] = None
         self.cpu_s = 0.0

@@ -7,8 +7,9 @@ resample of the pictures. Matching, the slow part of AP, is done once.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics.coco_ap import CocoAP
 
 EPSILON = np.spacing(1)  # as pycocotools has it, against 0 / 0
+BEYOND = 25  # resamples outside of each end of an interval, for the end not to be luck itself
 
 
 class ResampledAP:
@@ -66,7 +68,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """What `paired_difference` returns: other minus baseline.
+    """What `paired_differences` returns: other minus baseline.
 
     Attributes:
         level: share of the resamples that lie in each interval.
@@ -81,23 +83,32 @@ class Difference:
     per_class: Dict[str, Interval]
 
 
-def paired_difference(
+def enough_resamples(level: float) -> int:
+    """Return how many resamples it takes for BEYOND of them to lie beyond each end.
+
+    Args:
+        level: of the two-sided interval, in 0..1.
+    """
+    return math.ceil(round(2 * BEYOND / (1 - level), 6))
+
+
+def paired_differences(
     baseline: Sequence[ResampledAP],
-    other: Sequence[ResampledAP],
+    others: Mapping[str, Sequence[ResampledAP]],
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
     progress: Callable[..., Iterable] = lambda items, *_: items,
-) -> Difference:
-    """Return the difference of the mean AP of two groups of models, with percentile intervals.
+) -> Dict[str, Difference]:
+    """Return the difference of the mean AP of groups of models to that of another group.
 
     What varies is the pictures; the models are taken as they are. Classes without objects in a
-    resample are not in that resample's mean, as in `CocoAP`.
+    resample are not in that resample's mean, as in `CocoAP`. Intervals are between percentiles.
 
     Args:
         baseline: models trained alike but for their seed.
-        other: likewise.
-        resamples: how many.
+        others: likewise, by the name of the group.
+        resamples: how many; all groups are judged on the same ones.
         level: of the two-sided intervals, in 0..1.
         seed: of the resamples.
         progress: wraps an iterable, with its description and length.
@@ -106,36 +117,41 @@ def paired_difference(
         UserError: the models were not measured on the same pictures and classes, or these hold
             no object.
     """
-    models = [*baseline, *other]
-    first = models[0]
-    if any((m.pictures, m.names) != (first.pictures, first.names) for m in models):
-        raise UserError('models that are compared need the same pictures and class names.')
+    first = baseline[0]
+    for model in (*baseline, *(model for models in others.values() for model in models)):
+        if (model.pictures, model.names) != (first.pictures, first.names):
+            raise UserError('models that are compared need the same pictures and class names.')
     if not first.names:
         raise UserError('models cannot be compared on pictures without objects.')
 
-    def difference(weights: np.ndarray) -> np.ndarray:
-        """Return AP50-95 and AP50, other minus baseline: rows of all, then of each class."""
-        sides = [
-            np.mean([model.per_class(weights) for model in side], axis=0)
-            for side in (baseline, other)
-        ]
-        return np.vstack([_present_mean(sides[1]) - _present_mean(sides[0]), sides[1] - sides[0]])
+    def differences(weights: np.ndarray) -> np.ndarray:
+        """Return AP50-95 and AP50 of each group minus baseline: rows of all, then of classes."""
+        plain = _mean_ap(baseline, weights)
+        return np.array([_mean_ap(models, weights) - plain for models in others.values()])
 
     count = len(first.pictures)
     random = np.random.default_rng(seed)
-    drawn = (
-        difference(random.multinomial(count, np.full(count, 1 / count)))
+    drawn = [
+        differences(random.multinomial(count, np.full(count, 1 / count)))
         for _ in progress(range(resamples), 'bootstrap', resamples)
-    )
-    low, high = np.nanquantile(list(drawn), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    table = np.stack([difference(np.ones(count)), low, high], axis=-1)  # row, AP, Interval
-    of_all, *of_classes = (Interval(*map(float, row)) for row in table[:, 0])
-    return Difference(
-        level,
-        of_all,
-        Interval(*map(float, table[0, 1])),
-        dict(zip(first.names, of_classes)),
-    )
+    ]
+    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    tables = np.stack([differences(np.ones(count)), low, high], axis=-1)  # group, row, AP, ends
+    return {
+        name: _difference(level, first.names, table)
+        for name, table in zip(others, tables.tolist())
+    }
+
+
+def _mean_ap(models: Sequence[ResampledAP], weights: np.ndarray) -> np.ndarray:
+    """Return AP50-95 and AP50, (1 + C, 2): of all classes, then of each."""
+    per_class = np.mean([model.per_class(weights) for model in models], axis=0)
+    return np.vstack([_present_mean(per_class), per_class])
+
+
+def _difference(level: float, names: Sequence[str], table: Sequence[Any]) -> Difference:
+    of_all, *of_classes = (Interval(*row[0]) for row in table)
+    return Difference(level, of_all, Interval(*table[0][1]), dict(zip(names, of_classes)))
 
 
 def _present_mean(per_class: np.ndarray) -> np.ndarray:

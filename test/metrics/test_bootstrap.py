@@ -8,7 +8,12 @@ import pytest
 
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.metrics.bootstrap import Interval, ResampledAP, paired_difference
+from kd_yolo_ros.metrics.bootstrap import (
+    Interval,
+    ResampledAP,
+    enough_resamples,
+    paired_differences,
+)
 from kd_yolo_ros.metrics.class_map import map_classes
 from kd_yolo_ros.metrics.coco_ap import CocoAP
 from kd_yolo_ros.metrics.ground_truth import GroundTruth, Truth
@@ -146,32 +151,58 @@ def models():
     }
 
 
+def difference(baseline, other, *more, **settings):
+    return paired_differences(baseline, {'other': other}, *more, **settings)['other']
+
+
 def test_a_sure_difference(models):
-    found = paired_difference(models['bad'], models['good'], 200)
+    found = difference(models['bad'], models['good'], 200)
     ones = np.ones(120)
     means = {
         name: np.mean([model.per_class(ones).mean(0) for model in pair], axis=0)
         for name, pair in models.items()
     }
     expected = means['good'] - means['bad']
-    for interval, difference in zip((found.map50_95, found.map50), expected, strict=True):
-        assert interval.difference == pytest.approx(difference)
+    for interval, mean in zip((found.map50_95, found.map50), expected, strict=True):
+        assert interval.difference == pytest.approx(mean)
         assert 0 < interval.low < interval.difference < interval.high
     assert set(found.per_class) == {'car', 'bus'}
-    reverse = paired_difference(models['good'], models['bad'], 200)
+    reverse = difference(models['good'], models['bad'], 200)
     assert reverse.map50_95 == pytest.approx(
         Interval(-found.map50_95.difference, -found.map50_95.high, -found.map50_95.low)
     )
 
 
 def test_no_difference(models):
-    same = paired_difference(models['good'], models['good'], 100)
+    same = difference(models['good'], models['good'], 100)
     zero = Interval(0, 0, 0)
     assert (same.map50_95, same.map50) == (zero, zero)
     assert set(same.per_class.values()) == {zero}
     one, other = models['good']  # differ by chance alone
-    found = paired_difference([one], [other], 400).map50_95
+    found = difference([one], [other], 400).map50_95
     assert found.low < 0 < found.high
+
+
+def test_the_baseline_is_drawn_once_for_all(models, monkeypatch):
+    baseline, *others = [models['bad'][:1], models['good'][:1], models['good'][1:]]
+    alone = [difference(baseline, other, 50) for other in others]
+    drawn = []
+    per_class = ResampledAP.per_class
+    monkeypatch.setattr(
+        ResampledAP,
+        'per_class',
+        lambda self, weights: drawn.append(self) or per_class(self, weights),
+    )
+    together = paired_differences(baseline, dict(zip('ab', others, strict=True)), 50)
+    assert [together['a'], together['b']] == alone
+    assert drawn.count(baseline[0]) == drawn.count(others[0][0]) == 51
+
+
+@pytest.mark.parametrize(
+    ('level', 'resamples'), [(0.5, 100), (0.95, 1000), (0.975, 2000), (1 - 0.05 / 3, 3000)]
+)
+def test_25_resamples_lie_beyond_each_end(level, resamples):
+    assert enough_resamples(level) == resamples
 
 
 def test_the_interval_is_that_of_real_resamples():
@@ -185,7 +216,7 @@ def test_the_interval_is_that_of_real_resamples():
         first, second = (repeated(truth, found, weights).evaluate() for found in founds)
         values.append(second['map50_95'] - first['map50_95'])
     models = [[ResampledAP(filled(truth, found))] for found in founds]
-    found = paired_difference(*models, resamples=8, level=0.8, seed=3)
+    found = difference(*models, resamples=8, level=0.8, seed=3)
     assert found.level == 0.8
     assert (found.map50_95.low, found.map50_95.high) == pytest.approx(
         tuple(np.quantile(values, [0.1, 0.9])), abs=1e-9
@@ -200,10 +231,10 @@ def test_seed_level_and_progress(models):
         seen.append((title, count))
         return items
 
-    narrow = paired_difference(*sides, 150, 0.8, 1, progress)
+    narrow = difference(*sides, 150, 0.8, 1, progress)
     assert seen == [('bootstrap', 150)]
-    assert narrow == paired_difference(*sides, 150, 0.8, 1)
-    other, wide = paired_difference(*sides, 150, 0.8, 2), paired_difference(*sides, 150, 0.99, 1)
+    assert narrow == difference(*sides, 150, 0.8, 1)
+    other, wide = difference(*sides, 150, 0.8, 2), difference(*sides, 150, 0.99, 1)
     assert narrow.map50_95.low != other.map50_95.low
     assert wide.map50_95.low < narrow.map50_95.low < narrow.map50_95.high < wide.map50_95.high
 
@@ -212,10 +243,10 @@ def test_what_cannot_be_compared_is_refused(models):
     truth = random_truth(6)
     fewer = ResampledAP(filled(truth, random_found(truth, 1)))
     with pytest.raises(UserError, match='the same pictures'):
-        paired_difference(models['good'], [fewer])
+        difference(models['good'], [fewer])
     nothing = random_truth(0, pictures=1)
     nothing.pictures['0.png'] = Truth(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, bool))
     empty = ResampledAP(filled(nothing, {'0.png': Detections.empty()}))
     assert empty.per_class(np.ones(1)).shape == (0, 2)
     with pytest.raises(UserError, match='without objects'):
-        paired_difference([empty], [empty])
+        difference([empty], [empty])

@@ -22,7 +22,9 @@ def given(tmp_path: Path) -> Path:
     """An artifact with an FP32 file and, by its manifest, an INT8 file of each runtime."""
     onnx.save(tiny_model(), tmp_path / 'tiny.onnx')
     (tmp_path / 'recipe.yaml').write_text('name: small\n')
-    (tmp_path / 'report.md').write_text('# Small\n')
+    (tmp_path / 'report.md').write_text(
+        '# Small\n\nA table.\n\n![Points (a)](differences.png)\n\n![Runs](runs.png)\n\nThe end.\n'
+    )
     (fp32,) = tiny_manifest().files
     int8 = [
         dataclasses.replace(
@@ -60,6 +62,7 @@ def test_a_bundled_model_is_an_artifact_with_its_recipe_and_report(given: Path) 
         'training': {'epochs': 1},
         'recipe': {'file': 'recipe.yaml', 'sha256': sha256_of(given.parent / 'recipe.yaml')},
     }
+    assert (folder / 'report.md').read_text() == '# Small\n\nA table.\n\nThe end.\n'
     assert bundle(given) == (0, ''), 'one that is there is replaced'
 
 
@@ -76,6 +79,15 @@ def test_what_is_missing_is_named(given: Path) -> None:
     assert status == 1 and 'no INT8 file of measured accuracy for openvino;' in said
     assert 'lost.md does not exist' in bundle(given, '--report', 'lost.md')[1]
     assert not (given.parent / 'models').exists()
+
+
+def test_a_model_without_licence_is_refused(given: Path) -> None:
+    artifact = load_artifact(given)
+    manifest = dataclasses.replace(artifact.manifest, licence='unknown')
+    sources = {file.path: given / file.path for file in manifest.files}
+    folder = write_artifact(given.with_name('nobodys'), manifest, sources).folder
+    status, said = bundle(folder)
+    assert status == 1 and 'nobodys has no licence; export its checkpoint with --licence.' in said
 
 
 def test_a_large_model_is_refused(given: Path) -> None:

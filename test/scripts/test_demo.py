@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import subprocess
+import threading
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +19,7 @@ from extras import TRAINING_ONLY
 from processes import without
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+LIMIT_S = 60
 FRAMES = 12  # more than one part of a drive
 
 
@@ -56,6 +59,41 @@ def test_what_is_given_and_not_there_is_named(
     assert demo.main() == 1
     said = capfd.readouterr()
     assert said.err.startswith('There is no model for the demo (') and said.out == ''
+
+
+def test_a_second_demo_waits_for_the_first(demo: ModuleType, capfd: pytest.CaptureFixture) -> None:
+    entered = threading.Event()
+
+    def second() -> None:
+        with demo.alone():
+            entered.set()
+
+    thread = threading.Thread(target=second)
+    with demo.alone():
+        thread.start()
+        said, deadline = '', time.monotonic() + LIMIT_S
+        while 'this one waits for it to end' not in said:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+            said += capfd.readouterr().out
+        assert not entered.is_set()
+    thread.join(LIMIT_S)
+    assert entered.is_set()
+
+
+def test_make_works_in_a_folder_with_a_space(tmp_path: Path) -> None:
+    folder = tmp_path / 'a folder'
+    python = folder / '.venv' / 'bin' / 'python'
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho ran "$@"\n')
+    python.chmod(0o755)
+    shutil.copy(REPOSITORY / 'Makefile', folder)
+    for goal, ran in (('lint', '-m ruff check'), ('demo', 'scripts/demo.py')):
+        done = subprocess.run(
+            ['make', goal, f'PYTHON={python}'], cwd=folder, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert 'ran scripts/setup_environment.py' in done.stdout and f'ran {ran}' in done.stdout
 
 
 def test_only_a_demo_of_ones_own_sets_up_what_trains(

@@ -23,3 +23,11 @@ def test_a_generated_drive_becomes_a_bag_with_ground_truth(tmp_path: Path) -> No
     assert '/ground_truth/detections' in kd_yolo(*bag, cwd=tmp_path, path=path).succeeded()
     assert [frame.image.shape for frame in open_source(tmp_path / 'bag')] == [(128, 256, 3)] * 2
     assert len(read_bag(tmp_path / 'bag', '/ground_truth/detections')) == 2
+
+
+def test_a_recipe_says_so_before_its_first_step(tmp_path: Path) -> None:
+    path = [without(tmp_path / 'without', *TRAINING_ONLY)]
+    run = ('recipe', 'run', 'scenes-tiny', '--out', 'out')
+    sentence = kd_yolo(*run, cwd=tmp_path, path=path).refused()
+    assert sentence.startswith("Error: step '") and 'training' in sentence
+    assert not (tmp_path / 'out').exists()

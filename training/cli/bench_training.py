@@ -10,11 +10,12 @@ import click
 
 from kd_yolo_ros.cli.common import EXISTING, common_options, print_table, progress
 
-from .requirements import require
+from .requirements import needs
 
 BUSY_PERCENT = 10  # by others, from which on a timing is not to be trusted
 
 
+@needs('torch', 'ultralytics', 'safetensors', 'scipy')
 @click.command('bench-training')
 @click.option('--data', type=EXISTING, help='A prepared data set.  [default: generated scenes]')
 @click.option(
@@ -85,7 +86,6 @@ def bench_training(
     Same pictures (kept in memory), batch, augmentation, precision (fp32) and threads; loading
     is counted, evaluation is not.
     """
-    require('torch', 'ultralytics', 'safetensors', 'scipy')
     from kd_yolo_ros.metrics.report import new_report, write_json, write_whole
 
     from ..peers.pictures import timing_pictures

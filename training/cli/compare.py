@@ -9,10 +9,20 @@ import click
 
 from kd_yolo_ros.cli.common import EXISTING, common_options
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.manifest import PRECISIONS
 
-from .filter_result import How, compare_arms, filter_options, named_paths, write_comparison
+from .filter_result import (
+    PACKAGES,
+    How,
+    compare_arms,
+    filter_options,
+    named_paths,
+    write_comparison,
+)
+from .requirements import needs
 
 
+@needs(*PACKAGES)
 @click.command()
 @click.option(
     '--data', type=EXISTING, required=True, help='A prepared data set, COCO json or YOLO folder.'
@@ -27,6 +37,13 @@ from .filter_result import How, compare_arms, filter_options, named_paths, write
     help='A network; several of one NAME are its seeds.',
 )
 @click.option('--baseline', required=True, metavar='NAME', help='What the others are compared to.')
+@click.option(
+    '--precision',
+    type=click.Choice(['auto', *PRECISIONS]),
+    default='auto',
+    show_default=True,
+    help='Of artifacts and exports; checkpoints are FP32.',
+)
 @filter_options
 @common_options
 def compare(
@@ -34,6 +51,7 @@ def compare(
     split: str | None,
     arms: tuple[str, ...],
     baseline: str,
+    precision: str,
     weights: str | None,
     resamples: int,
     level: float,
@@ -58,7 +76,7 @@ def compare(
         raise UserError(f'{baseline} has nothing to be compared with; give another --arm.')
     ordered = {baseline: named.pop(baseline), **named}
     split = 'val' if split is None and is_prepared(data) else split
-    how = How(weights, resamples, level, seed, threads)
+    how = How(weights, resamples, level, seed, threads, precision)
     compared = compare_arms('compare', ordered, data, split, out, how)
     report = {**compared.report, 'level': level}
     write_comparison(report, f'Compared with {baseline}', out, csv_file, json_file)

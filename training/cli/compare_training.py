@@ -12,9 +12,10 @@ import click
 from kd_yolo_ros.cli.common import EXISTING, common_options, print_table, progress
 from kd_yolo_ros.errors import UserError
 
-from .requirements import require
+from .requirements import needs
 
 
+@needs('torch', 'ultralytics', 'safetensors', 'scipy', 'onnxruntime')
 @click.command('compare-training')
 @click.option('--data', type=EXISTING, required=True, help='A prepared data set; fit is used.')
 @click.option(
@@ -68,7 +69,6 @@ def compare_training(
     Both have the same pictures, epochs, batch and input, and otherwise their own defaults; AP is
     that of the averaged weights after the last epoch, which were chosen on nothing.
     """
-    require('torch', 'ultralytics', 'safetensors', 'scipy', 'onnxruntime')
     from kd_yolo_ros.metrics.report import new_report, write_json, write_whole
 
     from ..data.prepared import is_prepared

@@ -10,7 +10,7 @@ from importlib import import_module
 
 import click
 
-from kd_yolo_ros.cli.main import unavailable
+from kd_yolo_ros.cli.main import Unavailable
 
 VERBS = {
     'annotate': 'data_annotate',
@@ -41,7 +41,7 @@ class DataVerbs(click.Group):
         try:
             module = import_module(f'{__package__}.{VERBS[cmd_name]}')
         except ImportError as error:  # it must not take the other verbs and --help along
-            return unavailable(cmd_name, error)
+            return Unavailable(cmd_name, error)
         return getattr(module, cmd_name)
 
 

@@ -11,9 +11,10 @@ from kd_yolo_ros.cli.common import EXISTING, check_out, common_options
 from kd_yolo_ros.cli.image_size import ImageSize, TwoNumberCommand
 from kd_yolo_ros.manifest import MANIFEST
 
-from .requirements import require_export
+from .requirements import EXPORT, needs
 
 
+@needs(*EXPORT)
 @click.command(cls=TwoNumberCommand)
 @click.argument('checkpoint', type=EXISTING)
 @click.option('--out', type=EXISTING, required=True, help='Folder of the artifact.')
@@ -40,7 +41,6 @@ def export(
     file. Where it tells how it was trained, the manifest says so too.
     """
     check_out(out, [MANIFEST])
-    require_export()
     from ..compression.artifact import export_checkpoint
     from .artifact_result import report_artifact
 

@@ -14,25 +14,25 @@ from kd_yolo_ros.cli.common import EXISTING, check_out, csv_option, print_table,
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics.report import append_csv, new_report, write_json, write_whole
 
-from .requirements import require
-
 if TYPE_CHECKING:
     from kd_yolo_ros.metrics.bootstrap import Difference
 
     from ..filter.models import Model
 
+PACKAGES = ('torch', 'safetensors', 'scipy')
 MADE = ('select.json', 'compare.json', 'detections', 'problems.csv')
 
 
 @dataclass(frozen=True)
 class How:
-    """How networks are compared; the options of `filter_options`."""
+    """How networks are compared: the options of `filter_options`, and artifacts' precision."""
 
     weights: str | None
     resamples: int
     level: float
     seed: int
     threads: int | None
+    precision: str = 'auto'
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def filter_options(command: Callable) -> Callable:
             type=click.IntRange(min=100),
             default=1000,
             show_default=True,
-            help='Of the pictures.',
+            help='Of the pictures; more are drawn where --level, or many arms, need more.',
         ),
         click.option(
             '--weights',
@@ -136,30 +136,33 @@ def compare_arms(
     Raises:
         UserError: something cannot be read or compared.
     """
-    require('torch', 'safetensors', 'scipy')
     check_out(out, MADE)
+    from kd_yolo_ros.metrics.bootstrap import enough_resamples
+
     from ..data.read import read_dataset
     from ..engine.train import Outlets, fingerprint, usable
     from ..filter.arms import differences, measure
-    from ..filter.models import check_alike, find_model
+    from ..filter.models import check_alike, describe_model
     from ..filter.report import arm_rows, difference_values, result_rows
 
     models = {
-        name: [find_model(path, how.weights) for path in paths] for name, paths in arms.items()
+        name: [describe_model(path, how.weights, how.precision) for path in paths]
+        for name, paths in arms.items()
     }
     pictures = read_dataset(data, split)
     check_alike(models, pictures, across_arms)
     pictures = usable(pictures, out, False, Outlets(click.echo, _progress))
     baseline = next(iter(models))
     measured = measure(models, pictures, out, how.threads, _progress)
-    found = differences(measured, baseline, how.resamples, how.level, how.seed, _progress)
+    resamples = max(how.resamples, enough_resamples(how.level))
+    found = differences(measured, baseline, resamples, how.level, how.seed, _progress)
     results = result_rows(models, measured)
     report = new_report(
         kind,
         data=pictures.description,
         data_hash=fingerprint(pictures),
         images=len(pictures.pictures),
-        resamples=how.resamples,
+        resamples=resamples,
         seed=how.seed,
         baseline=baseline,
         arms=arm_rows(models, results),

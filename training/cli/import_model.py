@@ -20,7 +20,7 @@ from kd_yolo_ros.manifest import MANIFEST
 from kd_yolo_ros.predictor import Predictor
 
 from .artifact_result import report_artifact
-from .requirements import require_export
+from .requirements import EXPORT, require
 
 
 @click.command('import', cls=TwoNumberCommand)
@@ -52,7 +52,7 @@ def import_model(
     class_names = read_names(names) if names else None
     check_out(out, [MANIFEST])
     if is_checkpoint(model):
-        require_export()
+        require(*EXPORT)
         from ..compression.artifact import export_checkpoint
 
         artifact = export_checkpoint(model, out, imgsz, name, class_names, licence)

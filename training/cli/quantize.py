@@ -30,7 +30,7 @@ from kd_yolo_ros.metrics.evaluation import evaluate
 from kd_yolo_ros.metrics.report import append_csv, new_report, write_json
 from kd_yolo_ros.predictor import Predictor
 
-from .requirements import require
+from .requirements import needs
 
 if TYPE_CHECKING:
     from ..compression.calibration import HeldOut
@@ -39,6 +39,7 @@ RUNTIMES = ('onnxruntime', 'openvino')
 PACKAGES = ('nncf', 'onnx', 'onnxruntime', 'openvino')
 
 
+@needs(*PACKAGES)
 @click.command()
 @click.argument('artifact', type=EXISTING)
 @click.option(
@@ -83,7 +84,6 @@ def quantize(
     The decode is never quantized. With --data, AP of FP32 and INT8 is measured on pictures that
     were not calibrated on, and written into the manifest.
     """
-    require(*PACKAGES)
     from ..compression.calibration import Calibration, HeldOut, fingerprint
     from ..compression.quantize import FILES
     from ..compression.quantize import quantize as make_int8

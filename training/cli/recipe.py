@@ -132,12 +132,10 @@ def list_recipes() -> None:
 
 def _text(value: object) -> str:
     """Return a variable's value as --set takes it."""
+    if value is None:
+        return '…'
     if isinstance(value, bool):
         return str(value).lower()
-    return (
-        '…'
-        if value is None
-        else ','.join(map(str, value))
-        if isinstance(value, list)
-        else str(value)
-    )
+    if isinstance(value, list):
+        return ','.join(map(str, value))
+    return str(value)

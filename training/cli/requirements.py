@@ -3,9 +3,35 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
+
+import click
 
 from kd_yolo_ros.errors import UserError
+
+EXPORT = ('torch', 'safetensors', 'onnx', 'onnxscript', 'onnxruntime')
+
+
+def needs(*modules: str) -> Callable[[click.Command], click.Command]:
+    """Have a verb refuse to run without these, and `require_all` say so beforehand."""
+
+    def mark(command: click.Command) -> click.Command:
+        run = command.callback
+        assert run is not None
+
+        @functools.wraps(run)
+        def checked(*arguments: Any, **options: Any) -> Any:
+            require(*modules)
+            return run(*arguments, **options)
+
+        command.callback = checked
+        command.needs = modules
+        return command
+
+    return mark
 
 
 def require(*modules: str) -> None:
@@ -18,6 +44,6 @@ def require(*modules: str) -> None:
         )
 
 
-def require_export() -> None:
-    """Raise UserError unless checkpoints can be read and exported."""
-    require('torch', 'safetensors', 'onnx', 'onnxscript', 'onnxruntime')
+def require_all(command: click.Command) -> None:
+    """Raise UserError unless there is all that a verb `needs`."""
+    require(*getattr(command, 'needs', ()))

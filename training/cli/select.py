@@ -12,6 +12,7 @@ from kd_yolo_ros.cli.common import EXISTING, common_options
 from kd_yolo_ros.errors import UserError
 
 from .filter_result import (
+    PACKAGES,
     Compared,
     How,
     compare_arms,
@@ -19,8 +20,10 @@ from .filter_result import (
     named_paths,
     write_comparison,
 )
+from .requirements import needs
 
 
+@needs(*PACKAGES)
 @click.command()
 @click.option(
     '--data', type=EXISTING, required=True, help='A prepared data set; its select split is used.'

@@ -21,7 +21,7 @@ from kd_yolo_ros.cli.common import (
 from kd_yolo_ros.errors import UserError
 
 from ..engine.settings import Settings, setting_fields
-from .requirements import require
+from .requirements import needs
 
 _TYPES = {'int': int, 'int | None': int, 'float': float, 'float | None': float, 'str': str}
 
@@ -61,6 +61,7 @@ def _resume(ctx: click.Context, param: click.Parameter, folder: Path | None) -> 
     ctx.default_map = {**(ctx.default_map or {}), 'out': folder}
 
 
+@needs('torch', 'ultralytics', 'safetensors', 'scipy')
 @click.command()
 @click.option(
     '--data',
@@ -149,7 +150,6 @@ def train(
     Every setting can also stand in a YAML file (--config).
     """
     settings = Settings.from_dict(values)
-    require('torch', 'ultralytics', 'safetensors', 'scipy')
     import torch
 
     from kd_yolo_ros.metrics.report import new_report, write_json

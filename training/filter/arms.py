@@ -6,17 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kd_yolo_ros.metrics.bootstrap import Difference, ResampledAP, paired_difference
+from kd_yolo_ros.metrics.bootstrap import Difference, ResampledAP, paired_differences
 from kd_yolo_ros.metrics.class_map import map_classes
 from kd_yolo_ros.metrics.coco_ap import CocoAP
 
 from ..data.dataset import DataSet
-from ..engine.train import fingerprint
 from ..engine.validation import ground_truth
-from .found import Found, find
+from .found import Found, find, found_file, pictures_hash
 from .models import Model
-
-DETECTIONS = 'detections'  # the folder of what was found
 
 
 def measure(
@@ -38,13 +35,14 @@ def measure(
     Raises:
         UserError: a network does not run, or the folder cannot be written.
     """
-    pictures = fingerprint(data)
     measured: dict[str, list[ResampledAP]] = {}
+    pictures = pictures_hash(data)
     for arm, models in arms.items():
         for number, model in enumerate(models, 1):
-            file = folder / DETECTIONS / f'{model.sha256[:16]}-{pictures}.npz'
             title = f'{arm} {number} of {len(models)}'
-            found = find(model, data, file, threads, progress, title)
+            found = find(
+                model, data, found_file(folder, model, pictures), threads, progress, title
+            )
             measured.setdefault(arm, []).append(resampled_ap(data, found))
     return measured
 
@@ -66,18 +64,13 @@ def differences(
     seed: int,
     progress: Callable[..., Iterable] = lambda items, *_: items,
 ) -> dict[str, Difference]:
-    """Return what `paired_difference` returns for every arm but the baseline, by its name."""
-    return {
-        arm: paired_difference(
-            measured[baseline],
-            models,
-            resamples,
-            level,
-            seed,
-            lambda items, _, total, arm=arm: progress(
-                items, f'resample {arm}', total, ' resamples'
-            ),
-        )
-        for arm, models in measured.items()
-        if arm != baseline
-    }
+    """Return what `paired_differences` returns for every arm but the baseline, by its name."""
+    others = {arm: models for arm, models in measured.items() if arm != baseline}
+    return paired_differences(
+        measured[baseline],
+        others,
+        resamples,
+        level,
+        seed,
+        lambda items, title, total: progress(items, title, total, ' resamples'),
+    )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -72,8 +73,10 @@ def interval_text(interval: Interval) -> str:
 
 
 def percent(level: float) -> str:
-    """Return a level as people write it."""
-    return f'{100 * level:.3g} %'
+    """Return a level as people write it: with two digits of what is missing to 100 %."""
+    digits = 1 - math.floor(math.log10(100 * (1 - level)))
+    text = f'{100 * level:.{max(digits, 1)}f}'
+    return f'{text.rstrip("0").rstrip(".")} %'
 
 
 def _seeds(other: int, plain: int) -> str:

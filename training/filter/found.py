@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,30 @@ from kd_yolo_ros.manifest import AP_THRESHOLDS
 from kd_yolo_ros.metrics.report import write_whole
 
 from ..data.dataset import DataSet
+from ..engine.train import fingerprint
 from .models import Model
+
+DETECTIONS = 'detections'  # the folder of what was found
 
 # A picture's detections, and its (width, height) in pixels.
 Found = tuple[Detections, tuple[int, int]]
+
+
+def pictures_hash(data: DataSet) -> str:
+    """Return a hash of all that detections depend on beside the network.
+
+    That is the files of the pictures, by size and time, and the version that reads and decodes.
+    """
+    digest = hashlib.sha256(f'{fingerprint(data)} {version("kd_yolo_ros")}'.encode())
+    for picture in data.pictures:
+        file = picture.file.stat()
+        digest.update(f' {file.st_size} {file.st_mtime_ns}'.encode())
+    return digest.hexdigest()[:16]
+
+
+def found_file(folder: Path, model: Model, pictures: str) -> Path:
+    """Return where it is kept what a network finds in pictures of that `pictures_hash`."""
+    return folder / DETECTIONS / f'{model.sha256[:16]}-{pictures}.npz'
 
 
 def find(
@@ -47,7 +69,7 @@ def find(
     known = read_found(file, len(data.pictures))
     if known is not None:
         return known
-    predictor = open_predictor(model.path, threads=threads, thresholds=AP_THRESHOLDS)
+    predictor = open_predictor(model.path, model.runtime, model.precision, threads, AP_THRESHOLDS)
     found: list[Found] = []
     for picture in progress(data.pictures, title, len(data.pictures), ' pictures'):
         image = read_picture(picture.file)

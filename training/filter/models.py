@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kd_yolo_ros.artifact import sha256_of
+from kd_yolo_ros.bundled import find_model
 from kd_yolo_ros.checkpoints import RUN_WEIGHTS, is_checkpoint
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.exports import open_model
@@ -53,19 +54,23 @@ class Model:
     train_minutes: float | None = None
 
 
-def find_model(path: Path, weights: str | None = None) -> Model:
+def describe_model(path: Path, weights: str | None = None, precision: str = 'auto') -> Model:
     """Describe a training run, a checkpoint, an artifact or a plain export.
 
     Args:
-        path: of it.
+        path: of it, or the name of a bundled model.
         weights: of a training run, 'best' or 'last'; None for the best where there are any.
+        precision: of an artifact or export, see `kd_yolo_ros.selection.select`.
 
     Raises:
-        UserError: nothing readable is there.
+        UserError: nothing readable is there, or nothing in that precision.
     """
+    path = find_model(path)
     if not path.exists():
         raise UserError(f'{path} does not exist; give a training run or another model.')
-    return _checkpoint(path, weights) if is_checkpoint(path) else _artifact(path)
+    if is_checkpoint(path):
+        return _checkpoint(path, weights)
+    return _artifact(path, precision)
 
 
 def check_alike(
@@ -129,9 +134,9 @@ def _checkpoint(path: Path, weights: str | None) -> Model:
     )
 
 
-def _artifact(path: Path) -> Model:
+def _artifact(path: Path, precision: str) -> Model:
     artifact = open_model(path)
-    chosen = select(artifact.manifest)
+    chosen = select(artifact.manifest, precision=precision)
     content = f'{chosen.runtime} {chosen.precision} {sorted(chosen.file.sha256.items())}'
     return Model(
         path=path,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from kd_yolo_ros.metrics.bootstrap import Interval
+from kd_yolo_ros.metrics.bootstrap import BEYOND, Interval
 from kd_yolo_ros.metrics.markdown import machine, table
 
 from .decision import in_points, interval_text, percent
@@ -48,6 +48,9 @@ def tables(report: Report) -> list[Table]:
 
 def _arms(report: Report) -> Table:
     baseline = report['baseline']
+    ran_on: dict[str, dict[str, None]] = {}  # what of, by arm, in order
+    for row in report['results']:
+        ran_on.setdefault(row['arm'], {})[_ran_on(row)] = None
     rows = []
     for arm in report['arms']:
         found = report['differences'].get(arm['name'])
@@ -56,6 +59,7 @@ def _arms(report: Report) -> Table:
             [
                 arm['name'],
                 arm['runs'],
+                ', '.join(ran_on[arm['name']]),
                 _with_sd(arm, 'map50_95'),
                 _with_sd(arm, 'map50'),
                 _delta(found and found['map50_95']),
@@ -66,9 +70,9 @@ def _arms(report: Report) -> Table:
             ]
         )
     delta = f'over {baseline}, points'
-    head = ['arm', 'runs', 'AP50-95', 'AP50', f'AP50-95 {delta}', f'AP50 {delta}']
+    head = ['arm', 'runs', 'ran on', 'AP50-95', 'AP50', f'AP50-95 {delta}', f'AP50 {delta}']
     return Table(
-        f'{report["data"]}, {report["images"]} pictures',
+        f'{report["data"]}, {report["images"]} pictures ({_intervals(report)})',
         [*head, 'train min', 'GFLOPs', 'M parameters'],
         rows,
     )
@@ -98,7 +102,7 @@ def _networks(report: Report) -> tuple[list[str], list[list[Any]]]:
             row['seed'],
             None if row['epoch'] is None else row['epoch'] + 1,
             row['input'],
-            f'{row["runtime"]} {row["precision"]}',
+            _ran_on(row),
             _number(row['map50_95'], 3),
             _number(row['map50'], 3),
             _number(row['train_minutes'], 1),
@@ -110,13 +114,21 @@ def _networks(report: Report) -> tuple[list[str], list[list[Any]]]:
     return [*head, 'sha256'], rows
 
 
-def _method(report: Report) -> str:
+def _ran_on(row: Mapping[str, Any]) -> str:
+    return f'{row["runtime"]} {row["precision"]}'
+
+
+def _intervals(report: Report) -> str:
     level = next(iter(report['differences'].values()))['level']
+    return f'{percent(level)} intervals of {report["resamples"]} resamples of the pictures'
+
+
+def _method(report: Report) -> str:
     return (
-        f'Differences are of means over the runs of an arm, in points (0.01 of AP), with the '
-        f'{percent(level)} interval of {report["resamples"]} paired resamples of the pictures '
-        f'(seed {report["seed"]}). That is the chance in the pictures; the chance in training '
-        'shows between the runs of an arm, whose standard deviation is behind ±.'
+        'Differences are of means over the runs of an arm, in points (0.01 of AP), with '
+        f'{_intervals(report)} (paired, seed {report["seed"]}; {BEYOND} or more of them beyond '
+        'each end). That is the chance in the pictures, taken as independent; the chance in '
+        'training shows between the runs of an arm, whose standard deviation is behind ±.'
     )
 
 

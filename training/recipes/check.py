@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
+from kd_yolo_ros.bundled import find_model
+from kd_yolo_ros.cli.main import Unavailable
 from kd_yolo_ros.errors import UserError
 
+from ..cli.requirements import require_all
 from .recipe import APPENDED, OUT, OUTPUTS, Step, within
 
 
@@ -34,7 +36,7 @@ def check_commands(steps: Sequence[Step], verbs: click.Group) -> None:
                     continue
                 if _of_recipe(path):
                     raise UserError(f'no step before it makes {path}.')
-                if not Path(path).exists():
+                if not find_model(path).exists():  # a bundled model's name is no path
                     raise UserError(f'there is no {path}.')
         except UserError as error:
             raise UserError(f"step '{step.name}': {error}") from None
@@ -53,11 +55,14 @@ def _parse(step: Step, verbs: click.Group) -> click.Context:
     for word in step.verb.split():
         group = command if isinstance(command, click.Group) else None
         command = group.get_command(click.Context(group), word) if group else None
+        if isinstance(command, Unavailable):
+            command.refuse()
     if command is None:
         raise UserError(f"there is no verb '{step.verb}'; see kd-yolo --help.")
     if isinstance(command, click.Group):
         known = ', '.join(command.list_commands(click.Context(command)))
         raise UserError(f"'{step.verb}' needs one of its verbs: {known}.")
+    require_all(command)
     context = command.make_context(step.verb, list(step.words))
     if step.verb == 'train':
         _check_settings(context)
@@ -66,10 +71,8 @@ def _parse(step: Step, verbs: click.Group) -> click.Context:
 
 def _check_settings(context: click.Context) -> None:
     """Say what `train` itself would only say when its turn has come."""
-    try:
-        from ..engine.settings import Settings, setting_fields
-    except ImportError as error:
-        raise UserError(f"'train' cannot run: {error}.") from None
+    from ..engine.settings import Settings, setting_fields
+
     Settings.from_dict({field.name: context.params[field.name] for field in setting_fields()})
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import re
@@ -15,9 +14,10 @@ from pathlib import Path
 
 import click
 
+from kd_yolo_ros.cli.child import child_environment, end_with_parent
+
 BLOCK = 65536
 TAIL = 4096  # of the output, to find its last line in
-PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def run_command(
@@ -40,14 +40,14 @@ def run_command(
     """
     start = functools.partial(
         subprocess.Popen,
-        preexec_fn=_end_with_parent if sys.platform == 'linux' else None,
+        preexec_fn=end_with_parent(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         # A session of its own: Ctrl-C comes to this process alone, which passes it on, once.
         start_new_session=True,
         pass_fds=[keep_open],
-        env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+        env=child_environment(PYTHONUNBUFFERED='1'),
     )
     words = [sys.executable, '-m', 'kd_yolo_ros.cli.main', *command]
     with open(log, 'ab') as file, start(words) as process:
@@ -66,11 +66,6 @@ def run_command(
     # What a signal ended has, in a shell, 128 and its number.
     status = process.returncode
     return (status if status >= 0 else 128 - status), last_line(tail)
-
-
-def _end_with_parent() -> None:
-    """Ask the kernel to end this process as soon as the one that started it is killed."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def last_line(output: bytes) -> str:

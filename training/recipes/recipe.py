@@ -74,7 +74,7 @@ class Recipe:
     Attributes:
         name: for tables and the default folder.
         about: one sentence.
-        variables: by name; None where one is missing.
+        variables: by name, as they were given; None where one is missing.
         steps: in order.
         text: the YAML file.
     """
@@ -149,7 +149,7 @@ def read_recipe(text: str, where: str, settings: Sequence[str] = ()) -> Recipe:
         raise UserError(f'{where}: {error}') from None
     variables = _variables(content.get('variables') or {}, where, settings)
     unknown = {name: f'{{{name}}}' for name, value in variables.items() if value is None}
-    values = {**variables, **unknown, 'out': OUT}
+    values = {**{name: _expanded(one) for name, one in variables.items()}, **unknown, 'out': OUT}
     if not isinstance(content['steps'], list) or not content['steps']:
         raise UserError(f"{where}: 'steps' has to be a list.")
     steps = []
@@ -225,8 +225,15 @@ def _variables(defaults: Any, where: str, settings: Sequence[str]) -> dict[str, 
             raise UserError(
                 f"{where} has no variable '{name}'; it has {', '.join(defaults) or 'none'}."
             )
+        if not value and defaults[name] not in ('', []):
+            raise UserError(f'--set {setting} gives no value; {where} needs one for {name}.')
         variables[name] = _like(defaults[name], name, value)
     return variables
+
+
+def _expanded(value: Any) -> Any:
+    """Return a path as the shell would: it leaves the ~ of NAME=~/folder alone."""
+    return os.path.expanduser(value) if isinstance(value, str) else value
 
 
 def _like(default: Any, name: str, value: str) -> Any:
@@ -237,4 +244,4 @@ def _like(default: Any, name: str, value: str) -> Any:
         if value not in ('true', 'false'):
             raise UserError(f'{name} is {value!r}; it has to be true or false.')
         return value == 'true'
-    return os.path.expanduser(value)  # a shell leaves the ~ of NAME=~/folder alone
+    return value

@@ -14,6 +14,7 @@ from typing import Any
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics.report import new_report, write_json, write_whole
 
+from .copy import with_variables
 from .headline import headline
 from .process import run_command
 from .recipe import OUT, Recipe, Step
@@ -28,7 +29,7 @@ from .records import (
     write_record,
 )
 
-RECIPE = 'recipe.yaml'  # a copy, for whoever finds the folder later
+RECIPE = 'recipe.yaml'  # as it ran, for whoever finds the folder later
 RESULT = 'recipe.json'
 
 
@@ -73,7 +74,7 @@ def run_recipe(
     """
     with _locked(out) as lock:
         plan = pending(recipe.steps, out)
-        write_whole(out / RECIPE, recipe.text.encode())
+        write_whole(out / RECIPE, with_variables(recipe.text, recipe.variables).encode())
         _tell_plan(recipe, plan, tell)
         for number, step in enumerate(recipe.steps):
             place = f'step {number + 1}/{len(recipe.steps)} {step.name}'

@@ -89,7 +89,8 @@ def test_every_step_is_shown_kept_and_noted(made):
         *('data', 'show', '{out}/set', '--split', 'fit', '--count', '4', '--out', '{out}/look.png')
     ]
     assert record(made, 'look')['uses'] == {'set': record(made, 'set')['finished']}
-    assert (made / 'out' / 'recipe.yaml').read_text() == RECIPE
+    copy = RECIPE.replace('pictures: null', 'pictures: pictures')
+    assert (made / 'out' / 'recipe.yaml').read_text() == copy
     report = json.loads((made / 'report.json').read_text())
     assert report == json.loads((made / 'out' / 'recipe.json').read_text())
     assert [(row['step'], row['ran_now']) for row in report['steps']] == [
@@ -103,6 +104,16 @@ def test_finished_steps_are_not_repeated(place):
     said = run(place).succeeded()
     assert said.count('finished before') == 3 and 'kd-yolo data' not in said
     assert {step: record(place, step) for step in noted} == noted
+
+
+def test_the_copy_repeats_the_run_without_settings(place):
+    words = ('recipe', 'run', 'out/recipe.yaml', '--out', 'out')
+    said = kd_yolo(*words, cwd=place).succeeded()
+    assert said.count('finished before') == 3
+    (place / 'out' / 'recipe.yaml').rename(place / 'copy.yaml')
+    said = run(place, '--set', 'split=val').stderr
+    assert "has no split 'val'" in said  # the copy is there from the start
+    assert 'split: val}' in (place / 'out' / 'recipe.yaml').read_text()
 
 
 def test_a_changed_step_is_repeated_and_what_depends_on_it(place):

@@ -4,27 +4,28 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 import cv2
 import pytest
+from artifacts import tiny_manifest, write_dataset
 from click.testing import CliRunner
 from processes import kd_yolo
 from reports import read_report
 from shapes import write_shapes
 from synthetic_runs import synthetic_found, write_run
 
+from kd_yolo_ros.artifact import write_artifact
 from kd_yolo_ros.errors import UserError
 from kd_yolo_training.cli.compare import compare
 from kd_yolo_training.cli.filter_result import named_paths
 from kd_yolo_training.cli.select import select
 from kd_yolo_training.data.read import read_dataset
-from kd_yolo_training.engine.train import fingerprint
-from kd_yolo_training.filter.arms import DETECTIONS
-from kd_yolo_training.filter.found import write_found
-from kd_yolo_training.filter.models import find_model
+from kd_yolo_training.filter.found import found_file, pictures_hash, write_found
+from kd_yolo_training.filter.models import describe_model
 from kd_yolo_training.models.open import open_checkpoint
 
 BLURS = {'plain-0': 3, 'plain-1': 3.1, 'good-0': 0.6, 'good-1': 0.5, 'bad-0': 5, 'bad-1': 5}
@@ -37,10 +38,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_shapes(folder / 'shapes', 1, 30)
     data = read_dataset(folder / 'shapes', 'select')
     for number, (name, blur) in enumerate(BLURS.items()):
-        model = find_model(write_run(folder / name, number))
-        file = f'{model.sha256[:16]}-{fingerprint(data)}.npz'
+        model = describe_model(write_run(folder / name, number))
         for out in ('out', 'compared'):
-            write_found(folder / out / DETECTIONS / file, synthetic_found(data, blur, number))
+            file = found_file(folder / out, model, pictures_hash(data))
+            write_found(file, synthetic_found(data, blur, number))
     write_run(folder / 'small', 50, imgsz=[32, 32])
     return folder
 
@@ -74,6 +75,7 @@ def test_the_better_one_is_taken(place: Path) -> None:
     sentence = report['decision']['sentence']
     assert sentence.startswith('distilled (good) is taken: +') and sentence in printed
     assert '97.5 % interval, corrected for 2 tried,' in sentence and '2 seeds each' in sentence
+    assert report['resamples'] == 2000 and '97.5 % intervals of 2000 resamples' in printed
     assert report['level'] == 0.95 and report['differences']['good']['level'] == 0.975
     good, bad = (report['differences'][name]['map50_95'] for name in ('good', 'bad'))
     assert good['low'] > 0 > bad['high']
@@ -123,6 +125,29 @@ def test_compare(place: Path, run: Callable) -> None:
     assert ' ± ' in printed and 'M parameters' in (place / 'compared' / 'compare.md').read_text()
     names = ('differences', 'runs', 'gflops')
     check_pictures(place / 'compared', *(f'compare-{name}.png' for name in names))
+
+
+def test_artifacts_run_in_the_precision_that_is_wished(
+    tmp_path: Path, tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (fp32,) = tiny_manifest().files
+    int8 = dataclasses.replace(fp32, path='int8.onnx', precision='int8')
+    manifest = tiny_manifest(files=(fp32, int8))
+    sources = dict.fromkeys(('model.onnx', 'int8.onnx'), tiny_artifact / 'model.onnx')
+    write_artifact(tmp_path / 'both', manifest, sources)
+    write_dataset(tmp_path / 'scenes')
+    monkeypatch.chdir(tmp_path)
+    words = ['--data', 'scenes', '--arm=a=both', '--arm=b=both', '--baseline=a', '--threads=1']
+    for precision in ('fp32', 'int8'):
+        out = ['--precision', precision, '--out', precision]
+        done = CliRunner().invoke(compare, [*words, *out], catch_exceptions=False)
+        report = read_report(tmp_path / precision / 'compare.json', 'compare')
+        assert [row['precision'] for row in report['results']] == [precision] * 2
+        assert done.output.count(f' {precision} ') == 2  # a row of the table for each arm
+    with pytest.raises(UserError, match='nothing for .* precision fp16'):
+        CliRunner().invoke(
+            compare, [*words, '--precision=fp16', '--out=o'], catch_exceptions=False
+        )
 
 
 TWO = ('--arm=a=good-0', '--arm=b=bad-0')

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from shapes import write_shapes
@@ -13,9 +15,14 @@ from kd_yolo_ros.manifest import AP_THRESHOLDS
 from kd_yolo_training.data.read import read_dataset
 from kd_yolo_training.engine.predict import checkpoint_predictor
 from kd_yolo_training.engine.validation import validate
-from kd_yolo_training.filter.arms import DETECTIONS, differences, measure, resampled_ap
-from kd_yolo_training.filter.found import read_found, write_found
-from kd_yolo_training.filter.models import find_model
+from kd_yolo_training.filter.arms import differences, measure, resampled_ap
+from kd_yolo_training.filter.found import (
+    DETECTIONS,
+    pictures_hash,
+    read_found,
+    write_found,
+)
+from kd_yolo_training.filter.models import describe_model
 
 
 @pytest.fixture(scope='module')
@@ -25,7 +32,7 @@ def data(tmp_path_factory):
 
 def test_networks_are_run_once(tmp_path, data):
     runs = [write_run(tmp_path / f'run-{seed}', seed) for seed in range(3)]
-    models = [find_model(run) for run in runs]
+    models = [describe_model(run) for run in runs]
     arms = {'plain': models[:2], 'other': models[2:]}
     titles = []
 
@@ -69,6 +76,19 @@ def test_what_was_found_comes_back(tmp_path, data):
     assert read_found(tmp_path / 'found.npz', 5) is None
     with pytest.raises(UserError, match='cannot be written'):
         write_found(tmp_path / 'found.npz' / 'below.npz', found)
+
+
+def test_a_picture_that_changed_is_looked_at_again(tmp_path):
+    folder = write_shapes(tmp_path / 'shapes', 1, 3)
+    data = read_dataset(folder, 'select')
+    before = pictures_hash(data)
+    assert pictures_hash(read_dataset(folder, 'select')) == before
+    file = data.pictures[1].file
+    os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
+    later = pictures_hash(data)
+    file.write_bytes(file.read_bytes() + b' ')
+    os.utime(file, ns=(0, 0))
+    assert len({before, later, pictures_hash(data)}) == 3
 
 
 def test_differences_are_to_the_baseline(data):

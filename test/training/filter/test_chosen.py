@@ -11,14 +11,14 @@ from synthetic_runs import write_run
 from kd_yolo_ros.artifact import load_artifact
 from kd_yolo_training.compression.artifact import export_checkpoint
 from kd_yolo_training.filter.chosen import CHOSEN, write_chosen
-from kd_yolo_training.filter.models import find_model
+from kd_yolo_training.filter.models import describe_model
 from kd_yolo_training.models.open import open_checkpoint
 
 SELECTION = {'sentence': 'plain is taken: …', 'differences': {'cwd': {'low': -0.1, 'high': 0.2}}}
 
 
 def test_into_the_artifact(tmp_path):
-    model = find_model(write_run(tmp_path / 'run', 4))
+    model = describe_model(write_run(tmp_path / 'run', 4))
     write_chosen(tmp_path / CHOSEN, model, SELECTION)
     before, after = open_checkpoint(model.path), open_checkpoint(tmp_path / CHOSEN)
     assert all(torch.equal(after.state[name], before.state[name]) for name in before.state)

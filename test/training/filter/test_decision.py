@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from kd_yolo_ros.metrics.bootstrap import Difference, Interval
-from kd_yolo_training.filter.decision import corrected_level, decide, in_points
+from kd_yolo_training.filter.decision import corrected_level, decide, in_points, percent
 
 
 def difference(mean, low, high, level=0.95):
@@ -53,3 +53,12 @@ def test_points():
     assert [in_points(v) for v in (0.0136, -0.002, 0.0, -0.0001)] == [
         *('+1.4', '-0.2', '+0.0', '+0.0')
     ]
+
+
+@pytest.mark.parametrize(
+    ('level', 'text'),
+    [(0.5, '50 %'), (0.95, '95 %'), (0.975, '97.5 %'), (1 - 0.05 / 3, '98.3 %'), (0.99, '99 %'),
+     (1 - 0.05 / 16, '99.69 %'), (0.9995, '99.95 %'), (1 - 1e-7, '99.99999 %')],
+)  # fmt: skip
+def test_no_level_is_shown_as_all(level, text):
+    assert percent(level) == text

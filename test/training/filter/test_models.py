@@ -11,7 +11,7 @@ from kd_yolo_ros.errors import UserError
 from kd_yolo_training.data.read import read_dataset
 from kd_yolo_training.engine.run_folder import BEST, LAST
 from kd_yolo_training.filter.cost import network_cost, training_minutes
-from kd_yolo_training.filter.models import check_alike, find_model
+from kd_yolo_training.filter.models import check_alike, describe_model
 
 
 @pytest.fixture(scope='module')
@@ -21,49 +21,49 @@ def data(tmp_path_factory):
 
 def test_a_run_and_its_weights(tmp_path):
     run = write_run(tmp_path / 'run', 7)
-    found = find_model(run)
+    found = describe_model(run)
     assert (found.path, found.name, found.seed, found.epoch) == (run / BEST, 'run', 7, 2)
     assert (found.class_names, found.imgsz, found.size) == (NAMES, (IMGSZ, IMGSZ), 'n')
     assert found.train_minutes == pytest.approx(3)
-    assert find_model(run / BEST) == found
+    assert describe_model(run / BEST) == found
     with pytest.raises(UserError, match='last.safetensors'):
-        find_model(run, 'last')
+        describe_model(run, 'last')
     write_run(run, 8, LAST)
-    assert (find_model(run).seed, find_model(run, 'last').seed) == (7, 8)
-    assert find_model(write_run(tmp_path / 'other', 9, LAST)).path == tmp_path / 'other' / LAST
+    assert (describe_model(run).seed, describe_model(run, 'last').seed) == (7, 8)
+    assert describe_model(write_run(tmp_path / 'other', 9, LAST)).path == tmp_path / 'other' / LAST
 
 
 def test_a_file_alone_tells_no_minutes(tmp_path):
     file = write_run(tmp_path / 'run', 0) / BEST
     alone = file.rename(tmp_path / 'student.safetensors')
     alone.with_suffix('.json').unlink(missing_ok=True)
-    found = find_model(alone)
+    found = describe_model(alone)
     assert (found.name, found.train_minutes) == ('student', None)
 
 
 def test_an_artifact(tiny_artifact):
-    found = find_model(tiny_artifact)
+    found = describe_model(tiny_artifact)
     assert found.size is None and found.runtime != 'torch' and len(found.sha256) == 64
 
 
 def test_nothing_there(tmp_path):
     with pytest.raises(UserError, match='does not exist'):
-        find_model(tmp_path / 'nothing')
+        describe_model(tmp_path / 'nothing')
 
 
 def test_what_is_not_alike_is_refused(tmp_path, data):
-    one = find_model(write_run(tmp_path / 'one', 0))
-    two = find_model(write_run(tmp_path / 'two', 1))
+    one = describe_model(write_run(tmp_path / 'one', 0))
+    two = describe_model(write_run(tmp_path / 'two', 1))
     check_alike({'a': [one, two], 'b': [one]}, data, across_arms=True)
     with pytest.raises(UserError, match='the same weights'):
         check_alike({'a': [one, two, one]}, data)
-    wide = find_model(write_run(tmp_path / 'wide', 2, imgsz=[64, 96]))
+    wide = describe_model(write_run(tmp_path / 'wide', 2, imgsz=[64, 96]))
     with pytest.raises(UserError, match='a wide is a yolov5n for 64x96 pixels, but a one is'):
         check_alike({'a': [one, wide]}, data)
     check_alike({'a': [one], 'b': [wide]}, data)
     with pytest.raises(UserError, match='b wide is .* but a one is'):
         check_alike({'a': [one], 'b': [wide]}, data, across_arms=True)
-    names = find_model(write_run(tmp_path / 'names', 3, names=['disc', 'triangle', 'square']))
+    names = describe_model(write_run(tmp_path / 'names', 3, names=['disc', 'triangle', 'square']))
     with pytest.raises(UserError, match='other classes than'):
         check_alike({'a': [one], 'b': [names]}, data)
 

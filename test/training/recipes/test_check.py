@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
-from kd_yolo_ros.cli.main import kd_yolo
+from kd_yolo_ros import bundled
+from kd_yolo_ros.cli.main import Unavailable, kd_yolo
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.manifest import MANIFEST
+from kd_yolo_training.cli.requirements import needs
 from kd_yolo_training.recipes.check import check_commands
 from kd_yolo_training.recipes.recipe import Step
 
@@ -42,6 +46,33 @@ def test_wrong_commands_are_named(verb, words, said):
     with pytest.raises(UserError, match=said) as caught:
         check_commands([SET, Step('second', verb, words)], kd_yolo)
     assert str(caught.value).startswith("step 'second'")
+
+
+def test_a_verb_that_cannot_run_here_is_named():
+    @needs('click', 'of_the_extra')
+    @click.command()
+    def dream() -> None:
+        raise AssertionError
+
+    verbs = click.Group(commands={'dream': dream})
+    with pytest.raises(UserError, match="^step 'a': This needs of_the_extra, .*training"):
+        check_commands([Step('a', 'dream', ())], verbs)
+    with pytest.raises(UserError, match='^This needs of_the_extra'):
+        dream.main([], standalone_mode=False)
+    verbs.add_command(Unavailable('data', ImportError('no numpy')))
+    for verb in ('data', 'data yolo'):
+        with pytest.raises(UserError, match="^step 'a': 'data' cannot run: no numpy."):
+            check_commands([Step('a', verb, ('--out', 'b'))], verbs)
+
+
+def test_a_bundled_model_is_known_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundled, 'MODELS', tmp_path)
+    bench = Step('bench', 'bench', ('small',))
+    with pytest.raises(UserError, match='there is no small'):
+        check_commands([bench], kd_yolo)
+    (tmp_path / 'small').mkdir()
+    (tmp_path / 'small' / MANIFEST).touch()
+    check_commands([bench], kd_yolo)
 
 
 def test_nothing_is_written(tmp_path, monkeypatch):

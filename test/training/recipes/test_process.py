@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 
 import pytest
 
@@ -32,6 +33,15 @@ def test_shown_and_kept(tmp_path):
         status, line = run_command(['data', 'nothing'], log, shown.append, anything.fileno())
     assert status == 2 and "No such command 'nothing'" in line
     assert log.read_bytes() == b'of yesterday\n' + b''.join(shown)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason='Python 3.10 has no safe path')
+def test_modules_that_lie_around_are_not_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'click.py').write_text('raise SystemExit(7)')
+    with open(os.devnull) as anything:
+        status, line = run_command(['--version'], tmp_path / 'log', len, anything.fileno())
+    assert status == 0 and 'version' in line
 
 
 def test_its_end_comes_with_an_error_here(tmp_path):

@@ -85,7 +85,9 @@ def test_variables_are_set_in_the_form_of_their_defaults():
     assert read_recipe(switch, 'a', ['eval=false']).steps[0].words == ('--no-eval',)
     with pytest.raises(UserError, match='true or false'):
         read_recipe(switch, 'a', ['eval=no'])
-    assert read_recipe(TEXT, 'a', ['lights=~/lights']).steps[0].words[0] == f'{Path.home()}/lights'
+    home = read_recipe(TEXT, 'a', ['lights=~/lights'])
+    assert home.steps[0].words[0] == f'{Path.home()}/lights'
+    assert home.variables['lights'] == '~/lights'
 
 
 @pytest.mark.parametrize(
@@ -117,11 +119,21 @@ def test_mistakes_are_named(text, said):
 
 @pytest.mark.parametrize(
     ('setting', 'said'),
-    [('epochs', 'NAME=VALUE'), ('epoch=3', "no variable 'epoch'; it has lights, seeds, epochs")],
-)
+    [('epochs', 'NAME=VALUE'), ('epoch=3', "no variable 'epoch'; it has lights, seeds, epochs"),
+     ('lights=', '--set lights= gives no value'), ('epochs=', 'needs one for epochs'),
+     ('seeds=', 'needs one for seeds')],
+)  # fmt: skip
 def test_settings_are_checked(setting, said):
     with pytest.raises(UserError, match=said):
         read_recipe(TEXT, 'lights.yaml', [setting])
+
+
+def test_what_is_empty_may_be_set_empty():
+    text = """{name: a, variables: {weights: '', more: []}, steps: [
+        {name: b, verb: c, options: {w: '{weights}', m: '{more}'}}]}"""
+    settings = ['weights=x', 'more=1,2']
+    assert read_recipe(text, 'a', settings).steps[0].words == ('--w', 'x', '--m', '1', '--m', '2')
+    assert read_recipe(text, 'a', ['weights=', 'more=']).steps[0].words == ()
 
 
 def test_files_and_bundled_names(tmp_path):

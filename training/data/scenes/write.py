@@ -76,7 +76,7 @@ def plan(
         fps: pictures per second of a drive.
 
     Raises:
-        UserError: the folder holds scenes of another seed, size or version.
+        UserError: the folder holds scenes of another seed, size or version, or more of them.
     """
     record = {'seed': seed, 'size': list(size), 'rendering': RENDERING}
     if sequences:
@@ -93,7 +93,6 @@ def plan(
                 f'take another folder.'
             )
         record = {**old, **record}
-    write_whole(file, (json.dumps(record, indent=2) + '\n').encode())
     jobs = [Job(root, seed, split, k, size) for split in counts for k in range(counts[split])]
     parts = [range(start, min(start + _PART, frames)) for start in range(0, frames, _PART)]
     drives = [
@@ -101,7 +100,27 @@ def plan(
         for k in range(sequences)
         for part in parts
     ]
+    _check_room(root, counts, drives + jobs)
+    write_whole(file, (json.dumps(record, indent=2) + '\n').encode())
     return drives + jobs
+
+
+def _check_room(root: Path, counts: dict[str, int], jobs: list[Job]) -> None:
+    """Refuse to make fewer pictures than are there: what reads the folder would take them all."""
+    wanted: dict[Path, set[str]] = {}  # names of pictures, by the folder of their split
+    if any(counts.values()):  # where drives alone are made, the rest does not matter
+        wanted = {root / 'leftImg8bit' / split: set() for split in counts}
+    for job in jobs:
+        for name in (_name(job, frame) for frame in job.part):
+            picture = _files(job, name)[0]
+            wanted.setdefault(picture.parents[1], set()).add(picture.name)
+    for folder, names in wanted.items():
+        there = {file.name for file in folder.glob('*/[!.]*.png')}
+        if there - names:
+            raise UserError(
+                f'{folder} holds {len(there - names)} pictures more than the {len(names)} wished '
+                f'for; ask for as many as there are, or take another folder.'
+            )
 
 
 def write(jobs: list[Job], processes: int | None = None) -> Iterator[tuple[Job, Counter[str]]]:

@@ -97,6 +97,23 @@ def test_another_seed_needs_another_folder(tmp_path: Path) -> None:
         plan(tmp_path, 0, {'train': 1}, (512, 256))
 
 
+def test_fewer_pictures_than_there_are_need_another_folder(tmp_path: Path) -> None:
+    list(write(plan(tmp_path, 0, {'train': 3, 'val': 1}, SIZE), processes=1))
+    for counts, said in (
+        ({'train': 2, 'val': 1}, 'train holds 1 pictures more than the 2 wished for'),
+        ({'train': 3, 'val': 0}, 'val holds 1 pictures more than the 0'),
+    ):
+        with pytest.raises(UserError, match=said):
+            plan(tmp_path, 0, counts, SIZE)
+    # A drive beside them, longer later, and never shorter.
+    alone = {'train': 0, 'val': 0}
+    list(write(plan(tmp_path, 0, alone, SIZE, sequences=1, frames=2), processes=1))
+    assert plan(tmp_path, 0, {'train': 4, 'val': 1}, SIZE)
+    assert plan(tmp_path, 0, alone, SIZE, sequences=1, frames=3)
+    with pytest.raises(UserError, match='leftImg8bit_sequence.val holds 1 pictures more'):
+        plan(tmp_path, 0, alone, SIZE, sequences=1, frames=1)
+
+
 def test_a_sequence_has_labels_on_every_frame(tmp_path: Path) -> None:
     list(write(plan(tmp_path, 0, {}, SIZE, sequences=1, frames=3, fps=5), processes=1))
     pictures = sorted((tmp_path / 'leftImg8bit_sequence' / 'val').glob('*/*_leftImg8bit.png'))

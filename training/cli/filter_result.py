@@ -139,8 +139,10 @@ def compare_arms(
     check_out(out, MADE)
     from kd_yolo_ros.metrics.bootstrap import enough_resamples
 
+    from ..data.fingerprint import fingerprint
     from ..data.read import read_dataset
-    from ..engine.train import Outlets, fingerprint, usable
+    from ..engine.outlets import Outlets
+    from ..engine.usable import usable
     from ..filter.arms import differences, measure
     from ..filter.models import check_alike, describe_model
     from ..filter.report import arm_rows, difference_values, result_rows

@@ -154,10 +154,13 @@ def train(
 
     from kd_yolo_ros.metrics.report import new_report, write_json
 
+    from ..distillation.student import check_teachers
     from ..engine.distributed import join_world
+    from ..engine.outlets import Outlets
     from ..engine.run_folder import BEST, RESUME, SETTINGS, write_settings
-    from ..engine.train import Machine, Outlets, check_teachers, usable
+    from ..engine.train import Machine
     from ..engine.train import train as run
+    from ..engine.usable import usable
     from ..models.open import open_checkpoint
 
     check_out(out, (SETTINGS, 'fit', 'select'))
@@ -253,7 +256,7 @@ def _read(data: Path, select_data: Path | None, evaluates: bool) -> tuple[Any, A
 
 
 def _outlets(settings: Settings) -> Any:
-    from ..engine.train import Outlets
+    from ..engine.outlets import Outlets
 
     def show(items: Iterable, title: str, count: int, pictures: int = 1) -> Iterable:
         return progress(items, title, count, ' pictures', pictures)

@@ -6,9 +6,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,14 @@ import torch
 
 from kd_yolo_ros.errors import UserError
 
-from ..data.anchors import box_sizes, fit_anchors, kmeans_anchors
+from ..data.anchors import box_sizes, fit_anchors
 from ..data.augmentation import Augmenter
 from ..data.balance import class_counts, class_weights
-from ..data.check import check_pictures
-from ..data.dataset import DataSet, Problem
+from ..data.dataset import DataSet
+from ..data.fingerprint import fingerprint
 from ..data.loader import TrainingBatches
-from ..data.picture_size import picture_size
 from ..data.picture_store import PictureStore
-from ..distillation.task import DistillationTask
-from ..distillation.teacher import Teacher, check_answers
+from ..distillation.student import check_teachers, student_task
 from ..losses.detection import DetectionLoss, Gains
 from ..models.checkpoint import Checkpoint
 from ..models.detect import COCO_ANCHORS
@@ -38,30 +35,16 @@ from . import loop
 from .distributed import World
 from .ema import WeightAverage
 from .optimizer import make_optimizer
+from .outlets import Outlets
 from .pictures import write_batch, write_predictions
 from .predict import module_predictor
-from .run_folder import LAST, PROBLEMS, write_table
+from .run_folder import LAST
 from .settings import Settings
 from .state import TrainingState
 from .task import DetectionTask
 from .validation import validate
 
 SHOWN_BATCHES = 2
-
-
-@dataclass(frozen=True)
-class Outlets:
-    """Where a run shows itself; the defaults are silent.
-
-    Attributes:
-        say: takes one sentence.
-        progress: wraps an iterable, with a description, its length and the pictures of an item.
-        row: takes an epoch's results.
-    """
-
-    say: Callable[[str], None] = lambda _: None
-    progress: Callable[..., Iterable] = lambda items, *_: items
-    row: Callable[[dict[str, Any]], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -123,7 +106,12 @@ def train(
     frozen = anchors or (teachers[0] if teachers and settings.distillation.answers else None)
     model = _model(settings, fit, start, frozen, outlets)
     model.to(world.device, memory_format=torch.channels_last)
-    task = _task(settings, fit, model, teachers, world)
+    loss = _loss(settings, model, fit)
+    task = (
+        student_task(settings, fit, model, loss, teachers)
+        if teachers
+        else DetectionTask(model, loss, settings.freeze)
+    )
     state = TrainingState(
         task,
         WeightAverage(model, settings.ema_decay, settings.ema_warmup),
@@ -187,68 +175,6 @@ def train(
     return state.history
 
 
-def usable(
-    data: DataSet, folder: Path, stop: bool, outlets: Outlets, world: World | None = None
-) -> DataSet:
-    """Return the data set without what cannot be trained on, and report that by file.
-
-    Args:
-        data: as it was read; its problems count too.
-        folder: where the report is written, a CSV for each data set.
-        stop: raise instead of going on without the broken pictures.
-        outlets: for progress and the summary.
-        world: only its first process looks at the pictures.
-
-    Raises:
-        UserError: something is broken and `stop` is set, or nothing is left.
-    """
-    broken = [False] * len(data.pictures)
-    report = folder / PROBLEMS
-    if world is None or world.first:
-        unreadable = check_pictures(data.pictures, outlets.progress)
-        files = {problem.file for problem in unreadable}
-        broken = [picture.file in files for picture in data.pictures]
-        problems = [*data.problems, *unreadable]
-        report.unlink(missing_ok=True)
-        if problems:
-            _report(data.description, problems, report, outlets)
-    broken = world.agree(broken) if world else broken
-    if stop and (any(broken) or data.problems):
-        worst = next((p.file for p, bad in zip(data.pictures, broken, strict=True) if bad), None)
-        raise UserError(
-            f'{data.description} has problems, one in {worst or data.problems[0].file}; all are '
-            f'listed in {report}: mend them, or go on without what is broken (--bad-data skip).'
-        )
-    pictures = [p for p, bad in zip(data.pictures, broken, strict=True) if not bad]
-    if not pictures:
-        raise UserError(f'{data.description} holds no picture that can be read.')
-    if not class_counts(pictures, len(data.names)).any():
-        raise UserError(f'{data.description} holds no labelled object.')
-    sized = (p if p.size else replace(p, size=picture_size(p.file)) for p in pictures)
-    return replace(data, pictures=tuple(sized))
-
-
-def _report(name: str, problems: list[Problem], file: Path, outlets: Outlets) -> None:
-    rows = [{'data': name, 'file': str(p.file), 'problem': p.what} for p in problems]
-    write_table(file, rows)
-    shown = ''.join(f'\n  {p.file.name}: {p.what}' for p in problems[:5])
-    more = f'\n  and {len(problems) - 5} more' if len(problems) > 5 else ''
-    outlets.say(f'{name}: {len(problems)} problems, listed in {file}{shown}{more}')
-
-
-def fingerprint(data: DataSet) -> str:
-    """Return a hash of names, files and labels: equal data sets train equal networks."""
-    digest = hashlib.sha256(json.dumps([data.names]).encode())
-    for picture in data.pictures:
-        digest.update(picture.file.name.encode())
-        rings = [ring for polygons in picture.polygons for ring in polygons]
-        for array in (picture.boxes, picture.class_ids, picture.crowd, *rings):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        if picture.soft.any():
-            digest.update(np.ascontiguousarray(picture.weights).tobytes())
-    return digest.hexdigest()[:16]
-
-
 def tune_allocator() -> None:
     """Keep the memory of freed tensors instead of returning it to the kernel after each step.
 
@@ -259,78 +185,6 @@ def tune_allocator() -> None:
         mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap too
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
         mallopt(-2, 64 << 20)  # M_TOP_PAD
-
-
-def check_teachers(
-    settings: Settings,
-    names: Sequence[str],
-    teachers: Sequence[Checkpoint],
-    anchors: Checkpoint | None,
-) -> None:
-    """Refuse a distilled run that could not be one; see `train`.
-
-    Raises:
-        UserError: gains without teachers, teachers without gains or without an epoch, or of
-            other classes or anchors than the student.
-    """
-    gains = settings.distillation.gains
-    if gains and not teachers:
-        raise UserError(
-            f'distil_{next(iter(gains))} has a gain, but there is no teacher: '
-            'name its weights with --teacher.'
-        )
-    if not teachers:
-        return
-    if not gains:
-        raise UserError(
-            'a teacher is given, but nothing to learn from it: give at least one gain, '
-            'as in --distil-cwd 1.'
-        )
-    settings.distillation.shares(len(teachers))
-    if settings.teacher_epochs < 1:
-        raise UserError(
-            'no epoch is left for the teacher: give a smaller --distil-close or --close-mosaic.'
-        )
-    if settings.distillation.answers:
-        check_answers(teachers, names, (anchors or teachers[0]).anchors)
-
-
-def _task(
-    settings: Settings,
-    fit: DataSet,
-    model: YOLOv5,
-    teachers: Sequence[Checkpoint],
-    world: World,
-) -> DetectionTask:
-    loss = _loss(settings, model, fit)
-    if not teachers:
-        return DetectionTask(model, loss, settings.freeze)
-    networks = [
-        teacher.build().to(world.device, memory_format=torch.channels_last) for teacher in teachers
-    ]
-    task = DistillationTask(
-        model,
-        loss,
-        [Teacher(network) for network in networks],
-        settings.distillation,
-        settings.teacher_epochs,
-        _imitation_anchors(settings, fit),
-        settings.freeze,
-        settings.seed,
-    )
-    return task.to(world.device)
-
-
-def _imitation_anchors(settings: Settings, fit: DataSet) -> torch.Tensor:
-    """Return the anchors that make the mask, (K, 2) pixels; none where nothing is imitated."""
-    if 'imitation' not in settings.distillation.gains:
-        return torch.zeros(0, 2)
-    shape = (1, settings.distillation.imitation_anchors)
-    try:
-        anchors = kmeans_anchors(box_sizes(fit.pictures, settings.imgsz), shape, settings.seed)
-    except ValueError as error:
-        raise UserError(f'{error}; give a smaller --imitation-anchors.') from None
-    return torch.from_numpy(anchors[0])
 
 
 def _model(

@@ -19,7 +19,7 @@ from kd_yolo_ros.manifest import AP_THRESHOLDS
 from kd_yolo_ros.metrics.report import write_whole
 
 from ..data.dataset import DataSet
-from ..engine.train import fingerprint
+from ..data.fingerprint import fingerprint
 from .models import Model
 
 DETECTIONS = 'detections'  # the folder of what was found

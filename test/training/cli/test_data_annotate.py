@@ -21,13 +21,14 @@ from shapes import write_shapes
 from kd_yolo_ros.errors import UserError
 from kd_yolo_training.cli.data import data as verbs
 from kd_yolo_training.data.dataset import DataSet, Picture
+from kd_yolo_training.data.fingerprint import fingerprint
 from kd_yolo_training.data.prepared import write_prepared
 from kd_yolo_training.data.read import read_dataset
 from kd_yolo_training.distillation.soft_labels import overlaps
 from kd_yolo_training.engine.distributed import World
 from kd_yolo_training.engine.predict import module_predictor
 from kd_yolo_training.engine.settings import Settings
-from kd_yolo_training.engine.train import fingerprint, train
+from kd_yolo_training.engine.train import train
 from kd_yolo_training.engine.validation import validate
 from kd_yolo_training.models.yolov5 import YOLOv5
 

@@ -17,10 +17,11 @@ from kd_yolo_ros.errors import UserError
 from kd_yolo_training.data.read import read_dataset
 from kd_yolo_training.distillation.teacher import Teacher
 from kd_yolo_training.engine.distributed import World
+from kd_yolo_training.engine.outlets import Outlets
 from kd_yolo_training.engine.predict import module_predictor
 from kd_yolo_training.engine.run_folder import LAST, RESUME
 from kd_yolo_training.engine.settings import Settings
-from kd_yolo_training.engine.train import Outlets, train
+from kd_yolo_training.engine.train import train
 from kd_yolo_training.engine.validation import validate
 from kd_yolo_training.models.open import open_checkpoint
 from kd_yolo_training.models.tensor_file import read_tensors

@@ -12,12 +12,15 @@ import torch
 from shapes import write_shapes
 
 from kd_yolo_ros.errors import UserError
+from kd_yolo_training.data.fingerprint import fingerprint
 from kd_yolo_training.data.read import read_dataset
 from kd_yolo_training.engine.distributed import World
+from kd_yolo_training.engine.outlets import Outlets
 from kd_yolo_training.engine.predict import module_predictor
 from kd_yolo_training.engine.run_folder import BEST, LAST, PROBLEMS, RESUME
 from kd_yolo_training.engine.settings import Settings
-from kd_yolo_training.engine.train import Outlets, fingerprint, train, usable
+from kd_yolo_training.engine.train import train
+from kd_yolo_training.engine.usable import usable
 from kd_yolo_training.engine.validation import validate
 from kd_yolo_training.models.checkpoint import Checkpoint
 from kd_yolo_training.models.tensor_file import read_tensors

@@ -380,7 +380,7 @@ def run_node(*arguments: str) -> subprocess.CompletedProcess:
         (['-p', 'iou_threshold:=text'], 'iou_threshold'),
         (['-p', 'precision:=int4'], 'int4'),
         (['-p', 'max_age:=-1.0'], 'max_age'),
-        ([], 'artifact'),
+        (['-p', 'artifact:=nowhere'], 'nowhere'),
         (['-p', 'runtime:=abacus'], 'abacus'),
         (['-p', 'classes:=[unicorn]'], 'unicorn'),
     ],
@@ -388,7 +388,7 @@ def run_node(*arguments: str) -> subprocess.CompletedProcess:
 def test_a_bad_parameter_at_start_ends_with_one_sentence_and_status_1(
     tiny_artifact: Path, arguments: list[str], words: str
 ) -> None:
-    given = [] if words == 'artifact' else ['-p', f'artifact:={tiny_artifact}']
+    given = [] if words == 'nowhere' else ['-p', f'artifact:={tiny_artifact}']
     done = run_node(*given, *arguments)
     assert done.returncode == 1
     assert words in done.stderr

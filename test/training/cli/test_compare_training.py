@@ -12,8 +12,6 @@ from labelled import write_yolo
 from processes import kd_yolo
 from random_yolov5 import random_yolov5
 
-pytest.importorskip('ultralytics')
-
 ROWS = ['0 0.3 0.3 0.3 0.4\n1 0.7 0.6 0.4 0.3', '1 0.5 0.5 0.6 0.6', '0 0.4 0.6 0.3 0.3', '']
 
 

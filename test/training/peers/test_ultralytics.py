@@ -18,8 +18,6 @@ from kd_yolo_ros.predictor import Predictor
 from kd_yolo_training.data.dataset import DataSet, Picture
 from kd_yolo_training.peers import ultralytics
 
-pytest.importorskip('ultralytics')
-
 PICTURES = 9
 BATCH = 4
 

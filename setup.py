@@ -6,7 +6,7 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NAME = 'kd_yolo_ros'
-VERBS = ['bench', 'detect', 'doctor', 'evaluate', 'replay']
+VERBS = ['bench', 'detect', 'doctor', 'evaluate', 'profile', 'replay', 'report', 'verify']
 
 setup(
     name=NAME,
@@ -62,7 +62,20 @@ setup(
             'torch>=2.4',
             'ultralytics',
         ],
-        'test': ['cyclonedds', 'jsonschema', 'mypy', 'pytest', 'ruff', 'setuptools'],
+        'tflite': ['ai-edge-litert'],
+        'tflite-quantize': ['ai-edge-quantizer'],
+        # For an environment of its own: it brings jax and transformers.
+        'tflite-export': ['ai-edge-litert', 'litert-torch'],
+        'test': [
+            'ai-edge-litert',
+            'ai-edge-quantizer',
+            'cyclonedds',
+            'jsonschema',
+            'mypy',
+            'pytest',
+            'ruff',
+            'setuptools',
+        ],
     },
     entry_points={
         'console_scripts': [
@@ -86,7 +99,11 @@ setup(
         f'{NAME}.models': ['checkpoint = kd_yolo_training.engine.predict:checkpoint_predictor'],
         f'{NAME}.backends': [
             f'onnxruntime = {NAME}.backends.onnxruntime:OnnxRuntimeBackend',
+            f'opencv = {NAME}.backends.opencv:OpenCvBackend',
             f'openvino = {NAME}.backends.openvino:OpenVinoBackend',
+            f'tensorrt = {NAME}.backends.tensorrt:TensorRtBackend',
+            f'tflite = {NAME}.backends.tflite:TfliteBackend',
+            f'torch = {NAME}.backends.torch:TorchBackend',
         ],
     },
     zip_safe=False,

@@ -28,6 +28,7 @@ def open_predictor(
     threads: Optional[int] = None,
     thresholds: Optional[Thresholds] = None,
     imgsz: Optional[Tuple[int, int]] = None,
+    provider: Optional[str] = None,
 ) -> Predictor:
     """Load an artifact, a plain export, a checkpoint or a training run's best weights.
 
@@ -38,6 +39,7 @@ def open_predictor(
         threads: of one inference; None for the runtime's choice.
         thresholds: None for the model's own.
         imgsz: (height, width) of a checkpoint's input; None for what it was trained with.
+        provider: see `Predictor`; a checkpoint runs on CUDA where there is one.
 
     Raises:
         UserError: it is broken, does not fit the wish or the machine, or needs the training
@@ -46,11 +48,16 @@ def open_predictor(
     if not is_checkpoint(model):
         if imgsz is not None:
             raise UserError(f'--imgsz is for checkpoints only; {model} has a fixed input size.')
-        return Predictor(model, runtime, precision, threads, thresholds)
+        return Predictor(model, runtime, precision, threads, thresholds, provider)
     if runtime not in ('auto', RUNTIME):
         raise UserError(
             f'{model} is a checkpoint, which runs on {RUNTIME} only; '
             f'export it to an artifact for {runtime}.'
+        )
+    if provider is not None:
+        raise UserError(
+            f'{model} is a checkpoint, which runs on CUDA where there is one; '
+            f'--provider is for artifacts and exports.'
         )
     if precision == 'int8':
         raise UserError(f'{model} is a checkpoint without INT8; export and quantize it.')

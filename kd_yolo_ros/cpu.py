@@ -12,6 +12,9 @@ from typing import FrozenSet
 # is emulated with 16-bit products and is often no faster than FP32.
 INT8_INSTRUCTIONS = frozenset({'avx_vnni', 'avx512_vnni', 'amx_int8', 'asimddp', 'i8mm', 'asimd'})
 
+# Instructions that multiply bf16 numbers; without one of them bf16 is slower than FP32.
+NATIVE_BF16 = frozenset({'avx512_bf16', 'amx_bf16'})
+
 
 @functools.lru_cache(maxsize=None)
 def cpu_features() -> FrozenSet[str]:

@@ -9,3 +9,7 @@ from __future__ import annotations
 
 class UserError(Exception):
     """Bad input from outside; the command line prints the message and exits with status 1."""
+
+
+class UnsupportedError(UserError):
+    """This machine lacks what a model or a wish needs: an instruction set, a device, a library."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Detector exports of other tools, which carry no manifest: ONNX and OpenVINO.
+"""Detector exports of other tools, which carry no manifest: ONNX, OpenVINO and TFLite.
 
 What can be known is read from the graph's shapes and from Ultralytics' metadata, where there.
 """
@@ -7,43 +7,24 @@ What can be known is read from the graph's shapes and from Ultralytics' metadata
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
-
-import yaml
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from kd_yolo_ros.artifact import Artifact, load_artifact, sha256_of
 from kd_yolo_ros.bundled import find_model
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.graphs import RUNTIMES, Graph, read_graph
 from kd_yolo_ros.manifest import MANIFEST, Head, InputSpec, Manifest, ModelFile
 
 DEFAULT_SIDE = 640
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What a runtime says of a model file; unknown lengths are -1.
-
-    Attributes:
-        dtype: of the first input, as numpy spells it.
-        input_shape: of the first input.
-        output_shapes: of all outputs.
-        metadata: what the exporter wrote into the file.
-    """
-
-    dtype: str
-    input_shape: Tuple[int, ...]
-    output_shapes: List[Tuple[int, ...]]
-    metadata: Mapping[str, Any]
 
 
 def open_model(path: Union[str, Path]) -> Artifact:
     """Read an artifact folder, or a plain export that needs no manifest.
 
     Args:
-        path: an artifact folder, an ONNX or OpenVINO file, an OpenVINO export folder, or the name
-            of a bundled model.
+        path: an artifact folder, an ONNX, OpenVINO or TFLite file, an OpenVINO export folder, or
+            the name of a bundled model.
 
     Raises:
         UserError: nothing there, or neither; the message says which and what to do.
@@ -58,37 +39,51 @@ def describe_export(path: Path, class_names: Optional[Sequence[str]] = None) -> 
     """Return the artifact that a plain export amounts to.
 
     Args:
-        path: an `.onnx` or `.xml` file, or a folder with one `.xml`.
+        path: an `.onnx`, `.xml` or `.tflite` file, or a folder with one of them.
         class_names: by class id; None reads them from the export, and where it carries none
-            numbers the classes.
+            numbers the classes. Those of ready detections have to be known.
 
     Raises:
         UserError: not a detector that can be decoded here; the sentence says why.
     """
     path = _model_file(path)
-    graph = _read_onnx(path) if path.suffix == '.onnx' else _read_openvino(path)
-    layout, num_classes, masks = _head_of(graph, path, class_names)
-    names = tuple(class_names or _names_of(graph) or (f'class_{i}' for i in range(num_classes)))
-    if len(names) != num_classes:
+    graph = read_graph(path)
+    layout, num_classes, masks, outputs = _read_head(graph, path, class_names)
+    names = tuple(class_names or names_of(graph) or (f'class_{i}' for i in range(num_classes)))
+    if not names:
+        raise UserError(
+            f'{path} says neither which classes it finds nor how many; '
+            f'name them with kd-yolo import {path.name} --names FILE --out DIR.'
+        )
+    if num_classes and len(names) != num_classes:
         raise UserError(
             f'{path} predicts {num_classes} classes, but {len(names)} names were given; '
             f'correct the list of names.'
         )
-    runtimes = ('openvino',) if path.suffix == '.xml' else ('openvino', 'onnxruntime')
-    parts = [path] if path.suffix == '.onnx' else [path, path.with_suffix('.bin')]
+    parts = [path, path.with_suffix('.bin')] if path.suffix == '.xml' else [path]
+    ready = layout == 'detections'
+    tensorflow = ready and _is_tensorflow(graph, outputs)
+    precision = 'int8' if graph.quantized or _is_int8(graph) else 'fp32'
     file = ModelFile(
         path=path.name,
-        runtimes=runtimes,
-        precision='int8' if _is_int8(graph) else 'fp32',
+        runtimes=_runtimes_of(graph, path, precision),
+        precision=precision,
         input=_input_of(graph, path),
         decode_inside=True,
+        normalized_boxes=tensorflow if ready else graph.normalized_boxes,
+        box_order='yxyx' if tensorflow else 'xyxy',
+        outputs=outputs,
         sha256={part.name: sha256_of(part) for part in parts},
     )
     manifest = Manifest(
         name=path.stem,
         task='segment' if masks else 'detect',
         class_names=names,
-        head=Head(layout, mask_coefficients=masks),
+        head=Head(
+            layout,
+            mask_coefficients=masks,
+            first_label=_first_label(path, names) if ready else 0,
+        ),
         files=(file,),
         licence=str(graph.metadata.get('license', 'unknown')),
         provenance={'export': {k: str(v) for k, v in graph.metadata.items()}},
@@ -99,17 +94,17 @@ def describe_export(path: Path, class_names: Optional[Sequence[str]] = None) -> 
 
 def _model_file(path: Path) -> Path:
     if path.is_dir():
-        found = sorted(path.glob('*.xml')) + sorted(path.glob('*.onnx'))
+        found = [file for suffix in RUNTIMES for file in sorted(path.glob(f'*{suffix}'))]
         if len(found) != 1:
             raise UserError(
                 f'{path} is no artifact (it has no artifact.yaml) and holds {len(found)} model '
-                f'files; give the folder of an artifact or one .onnx or .xml file.'
+                f'files; give the folder of an artifact or one {", ".join(RUNTIMES)} file.'
             )
         path = found[0]
-    if path.suffix not in ('.onnx', '.xml'):
+    if path.suffix not in RUNTIMES:
         name = path.name if path.suffix == '.pt' else 'MODEL.pt'
         raise UserError(
-            f'{path} is neither an artifact folder nor an .onnx or .xml export; a YOLOv5 '
+            f'{path} is neither an artifact folder nor an {", ".join(RUNTIMES)} export; a YOLOv5 '
             f'checkpoint becomes an artifact with kd-yolo import {name} --out DIR.'
         )
     if path.suffix == '.xml' and not path.with_suffix('.bin').is_file():
@@ -117,104 +112,119 @@ def _model_file(path: Path) -> Path:
     return path
 
 
-def _read_onnx(path: Path) -> Graph:
-    try:
-        import onnxruntime
-    except ImportError:
-        return _read_openvino(path)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=['CPUExecutionProvider']
-        )
-    except Exception as error:  # its exceptions share no narrower base class
-        raise UserError(
-            f'{path} is no ONNX model that ONNX Runtime can load ({str(error).splitlines()[0]}); '
-            f'export it again.'
-        ) from None
-    if not session.get_inputs() or not session.get_outputs():
-        raise UserError(f'{path} has no input or no output; export the detector again.')
-    first = session.get_inputs()[0]
-    return Graph(
-        dtype={'tensor(float)': 'float32', 'tensor(uint8)': 'uint8'}.get(first.type, first.type),
-        input_shape=_lengths(first.shape),
-        output_shapes=[_lengths(output.shape) for output in session.get_outputs()],
-        metadata=session.get_modelmeta().custom_metadata_map,
-    )
+def _runtimes_of(graph: Graph, path: Path, precision: str) -> Tuple[str, ...]:
+    if path.suffix == '.tflite' and graph.dtype != 'float32':
+        return ('tflite',)  # the others would want its own integers instead of pixels
+    # OpenCV has no arithmetic for quantized graphs.
+    return tuple(n for n in RUNTIMES[path.suffix] if n != 'opencv' or precision == 'fp32')
 
 
-def _read_openvino(path: Path) -> Graph:
-    try:
-        import openvino
-    except ImportError:
-        raise UserError(
-            f'{path} needs a runtime to be read; pip install onnxruntime or openvino.'
-        ) from None
-    try:
-        model = openvino.Core().read_model(str(path))
-    except RuntimeError:
-        raise UserError(f'{path} is no model that OpenVINO can load; export it again.') from None
-    if not model.inputs or not model.outputs:
-        raise UserError(f'{path} has no input or no output; export the detector again.')
-    element = model.input(0).get_element_type().get_type_name()
-    return Graph(
-        dtype={'f32': 'float32', 'u8': 'uint8'}.get(element, element),
-        input_shape=_partial(model.input(0).get_partial_shape()),
-        output_shapes=[_partial(output.get_partial_shape()) for output in model.outputs],
-        metadata=_read_metadata(path.with_name('metadata.yaml')),
-    )
+class _Outputs(NamedTuple):
+    """What the outputs hold.
+
+    Attributes:
+        layout: of the head.
+        num_classes: 0 where only the class names tell it.
+        masks: number of mask coefficients.
+        places: of the head's outputs, where they are not the first ones.
+    """
+
+    layout: str
+    num_classes: int
+    masks: int
+    places: Tuple[int, ...]
 
 
-def _read_metadata(path: Path) -> Dict[str, Any]:
-    """Read what Ultralytics writes beside an IR; nothing where there is none."""
-    if not path.is_file():
-        return {}
-    try:
-        metadata = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
-    except (OSError, yaml.YAMLError, ValueError, RecursionError):
-        metadata = None
-    if not isinstance(metadata, dict):
-        raise UserError(f'{path} is not readable as metadata of a model; export it again.')
-    return metadata
-
-
-def _lengths(shape: Sequence[Any]) -> Tuple[int, ...]:
-    return tuple(length if isinstance(length, int) else -1 for length in shape)
-
-
-def _partial(shape: Any) -> Tuple[int, ...]:
-    if shape.rank.is_dynamic:
-        return ()
-    return tuple(d.get_length() if d.is_static else -1 for d in shape)
-
-
-def _head_of(
-    graph: Graph, path: Path, class_names: Optional[Sequence[str]]
-) -> Tuple[str, int, int]:
-    """Tell the head's layout, number of classes and number of mask coefficients."""
+def _read_head(graph: Graph, path: Path, class_names: Optional[Sequence[str]]) -> _Outputs:
     shapes = graph.output_shapes
-    first = shapes[0]
-    prototypes = [s for s in shapes[1:] if len(s) == 4]
-    masks = prototypes[0][1] if prototypes else 0
-    names = class_names or _names_of(graph)
-    if len(first) == 3 and first[0] in (1, -1):
+    ready = _ready_outputs(graph)
+    if ready:
+        return _Outputs('detections', 0, 0, ready)
+    place = next((i for i, shape in enumerate(shapes) if len(shape) == 3), 0)
+    places = (place,) if place else ()
+    head = shapes[place]
+    prototypes = [s for s in shapes if len(s) == 4]
+    masks = prototypes[0][3 if path.suffix == '.tflite' else 1] if prototypes else 0
+    names = class_names or names_of(graph)
+    if len(head) == 3 and head[0] in (1, -1):
+        if head[2] - masks == 6 and _is_end_to_end(graph, names):
+            return _Outputs('end_to_end', 0, masks, places)
         # Boxes outnumber the values of a box; an unknown length is the number of boxes.
-        by_rows = first[1] == -1 or first[1] > first[2] > 0
-        values = (first[2] if by_rows else first[1]) - masks
+        by_rows = head[1] == -1 or head[1] > head[2] > 0
+        values = (head[2] if by_rows else head[1]) - masks
         num_classes = values - (5 if by_rows else 4)
         if num_classes > 0 and (not names or class_names or len(names) == num_classes):
-            return ('anchor_grid' if by_rows else 'anchor_free'), num_classes, masks
+            layout = 'anchor_grid' if by_rows else 'anchor_free'
+            return _Outputs(layout, num_classes, masks, places)
     raise UserError(
         f'{path} is no detector that can be decoded here: its outputs are '
-        f'{[tuple(s) for s in shapes]}, where (1, boxes, 5 + classes) or '
-        f'(1, 4 + classes, boxes) is expected; export it with the boxes decoded and without NMS.'
+        f'{[tuple(s) for s in shapes]}, where (1, boxes, 5 + classes), (1, 4 + classes, boxes), '
+        f'(1, boxes, 6), or boxes, labels and scores are expected; export it with the boxes '
+        f'decoded.'
     )
+
+
+def _is_end_to_end(graph: Graph, names: Sequence[str]) -> bool:
+    """Tell whether six values are a box, its score and class, and not YOLOv5's of one class."""
+    arguments = _literal(graph.metadata.get('args'))
+    nms = isinstance(arguments, dict) and arguments.get('nms')
+    return bool(_literal(graph.metadata.get('end2end')) or nms or len(names) > 1)
+
+
+def _ready_outputs(graph: Graph) -> Tuple[int, ...]:
+    """Return the places of boxes, labels, scores and maybe their number, or nothing.
+
+    By name, as torchvision's exports (boxes, labels, scores) and TensorFlow's have them. Where
+    the names say nothing, by shape and type: labels are whole numbers, or the outputs are four
+    in the order of TFLite: boxes, classes, scores and count, or scores, boxes, count and classes.
+    """
+    shapes = graph.output_shapes
+    boxes = [i for i, s in enumerate(shapes) if s[-1:] == (4,) and len(s) in (2, 3)]
+    lists = [i for i, s in enumerate(shapes) if len(s) in (1, 2) and i not in boxes]
+    named = [
+        _named(graph, boxes, 'boxes'),
+        _named(graph, lists, 'labels', 'classes'),
+        _named(graph, lists, 'scores'),
+    ]
+    if all(named):
+        return tuple(i for found in (*named, _named(graph, lists, 'num', 'count')) for i in found)
+    if len(boxes) != 1:
+        return ()
+    labels = [i for i in lists if 'int' in graph.output_dtypes[i]]
+    if len(lists) == 2 and len(labels) == 1:
+        return (*boxes, *labels, *(i for i in lists if i not in labels))
+    if len(shapes) == 4 and len(lists) == 3:
+        # Either order is the other one turned round.
+        after = [(boxes[0] + step) % 4 for step in (1, 2, 3)]
+        count = [i for i in after if len(shapes[i]) == 1]
+        return (*boxes, *(i for i in after if i not in count), *count) if len(count) == 1 else ()
+    return ()
+
+
+def _named(graph: Graph, among: Sequence[int], *names: str) -> List[int]:
+    """Return the output of one of these names, alone in a list; TensorFlow adds to them."""
+    wanted = {
+        spelt for name in names for spelt in (name, f'detection_{name}', f'{name}_detections')
+    }
+    return [i for i in among if graph.output_names[i].split(':')[0] in wanted][:1]
+
+
+def _is_tensorflow(graph: Graph, outputs: Tuple[int, ...]) -> bool:
+    """Tell TensorFlow's boxes (y1 x1 y2 x2 as shares) from torchvision's (x1 y1 x2 y2, pixels)."""
+    return len(outputs) == 4 or graph.output_names[outputs[0]].startswith('detection_')
+
+
+def _first_label(path: Path, names: Sequence[str]) -> int:
+    """Return the label of the first class: 0 is the background, where the names leave it out."""
+    # In TFLite files, TensorFlow's labels do not count it.
+    background = names[0].strip('_').lower() == 'background'
+    return int(not background and path.suffix != '.tflite')
 
 
 def _input_of(graph: Graph, path: Path) -> InputSpec:
     shape, layout = graph.input_shape, 'nchw'
+    if len(shape) == 3:  # torchvision's take one picture, not a batch; the backends see to it
+        shape = (1, *shape)
     if len(shape) == 4 and shape[3] == 3 and shape[1] != 3:
         layout = 'nhwc'
     if len(shape) != 4 or shape[0] not in (1, -1) or shape[1 if layout == 'nchw' else 3] != 3:
@@ -240,7 +250,8 @@ def _imgsz_of(graph: Graph) -> Tuple[int, int]:
     return DEFAULT_SIDE, DEFAULT_SIDE
 
 
-def _names_of(graph: Graph) -> Tuple[str, ...]:
+def names_of(graph: Graph) -> Tuple[str, ...]:
+    """Return the class names that the exporter wrote into the file, or none."""
     names = _literal(graph.metadata.get('names'))
     if isinstance(names, dict):
         try:

@@ -15,10 +15,12 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from kd_yolo_ros.errors import UserError
 
 MANIFEST = 'artifact.yaml'
-SCHEMA = 1
+SCHEMA = 2
+READABLE_SCHEMAS = (1, 2)  # 2 only adds fields that have defaults
 
 TASKS = ('detect', 'segment')
-HEAD_LAYOUTS = ('anchor_grid', 'anchor_free')
+HEAD_LAYOUTS = ('anchor_grid', 'anchor_free', 'end_to_end', 'detections')
+READY_LAYOUTS = ('end_to_end', 'detections')  # one box for each object: no suppression
 PRECISIONS = ('fp32', 'bf16', 'fp16', 'int8')
 MIN_SIDE, MAX_SIDE = 32, 8192
 MAX_CLASSES = 10_000
@@ -64,17 +66,21 @@ class Head:
     """How the network's outputs are laid out.
 
     Attributes:
-        layout: 'anchor_grid' (YOLOv5: three anchors a cell, with objectness) or 'anchor_free'.
+        layout: 'anchor_grid' (YOLOv5: three anchors a cell, with objectness), 'anchor_free',
+            'end_to_end' (rows of box, score and class that need no suppression) or 'detections'
+            (boxes, labels and scores as outputs of their own, likewise ready).
         strides: pixels of each level's cells, finest first; empty where the decode is inside
             every file.
         anchors: for each level, (width, height) in pixels of each anchor.
         mask_coefficients: numbers a detection carries for its mask; 0 for detection models.
+        first_label: what ready detections give for the first class; labels below are background.
     """
 
     layout: str
     strides: Tuple[int, ...] = ()
     anchors: Tuple[Tuple[Tuple[float, float], ...], ...] = ()
     mask_coefficients: int = 0
+    first_label: int = 0
 
     def validate(self, where: str) -> None:
         """Raise UserError when a value makes no sense."""
@@ -98,6 +104,10 @@ class Head:
             raise UserError(
                 f'{where}: mask_coefficients {self.mask_coefficients} is not in 0..1024; '
                 f'import the model again.'
+            )
+        if not 0 <= self.first_label <= 1:
+            raise UserError(
+                f'{where}: first_label {self.first_label} is not 0 or 1; import the model again.'
             )
 
 
@@ -145,6 +155,11 @@ class ModelFile:
         precision: 'fp32', 'bf16', 'fp16' or 'int8'.
         input: the tensor it takes.
         decode_inside: boxes come out decoded; otherwise the raw head convolutions do.
+        output_layout: 'nchw' or 'nhwc', of the raw head convolutions.
+        normalized_boxes: decoded boxes are shares of the input's sides instead of pixels.
+        box_order: 'xyxy' or 'yxyx', of ready detections.
+        outputs: places of the head's outputs among those of the graph, in the head's order;
+            empty where they come first and in that order.
         cpu_features: instruction sets without which it must not run.
         sha256: hash of every file it consists of, by file name.
         accuracy: measured AP, one entry for each data set and runtime.
@@ -155,6 +170,10 @@ class ModelFile:
     precision: str
     input: InputSpec
     decode_inside: bool = False
+    output_layout: str = 'nchw'
+    normalized_boxes: bool = False
+    box_order: str = 'xyxy'
+    outputs: Tuple[int, ...] = ()
     cpu_features: Tuple[str, ...] = ()
     sha256: Mapping[str, str] = field(default_factory=dict)
     accuracy: Tuple[Mapping[str, Any], ...] = ()
@@ -174,6 +193,13 @@ class ModelFile:
         if self.path.endswith('.xml') and self.sha256 and weights not in self.sha256:
             raise UserError(f"{where}: '{weights}' has no sha256; import the model again.")
         _one_of(self.precision, PRECISIONS, f'{where}: precision')
+        _one_of(self.output_layout, ('nchw', 'nhwc'), f'{where}: output_layout')
+        _one_of(self.box_order, ('xyxy', 'yxyx'), f'{where}: box_order')
+        if len(set(self.outputs)) != len(self.outputs) or any(i < 0 for i in self.outputs):
+            raise UserError(
+                f'{where}: outputs {list(self.outputs)} must be different places from 0 on; '
+                f'import the model again.'
+            )
         if not self.runtimes:
             raise UserError(f'{where}: no runtime is named; import the model again.')
         self.input.validate(f'{where}: input')
@@ -233,6 +259,11 @@ class Manifest:
             )
 
     def _validate_raw_output(self, network: InputSpec, where: str) -> None:
+        if self.head.layout != 'anchor_grid':
+            raise UserError(
+                f'{where}: decode_inside must be true, as a head in {self.head.layout} layout '
+                f'is never raw; import the model again.'
+            )
         if not self.head.strides:
             raise UserError(
                 f'{where} gives raw head outputs, but head.strides is empty; '
@@ -256,9 +287,10 @@ class Manifest:
             raise UserError(f'{where} is not an artifact manifest; give a folder made by kd-yolo.')
         data = dict(data)
         schema = data.pop('schema', None)
-        if schema != SCHEMA:
+        if isinstance(schema, bool) or schema not in READABLE_SCHEMAS:
+            known = ' and '.join(str(number) for number in READABLE_SCHEMAS)
             raise UserError(
-                f'{where}: schema {schema!r} is not known here (this version reads {SCHEMA}); '
+                f'{where}: schema {schema!r} is not known here (this version reads {known}); '
                 f'import the model again or update kd_yolo_ros.'
             )
         manifest = _read_dataclass(cls, data, where)

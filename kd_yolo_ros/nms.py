@@ -16,6 +16,11 @@ MAX_CANDIDATES = 30_000
 FAR = 8 * MAX_SIDE
 
 
+def strongest(candidates: Candidates, thresholds: Thresholds) -> np.ndarray:
+    """Return the indices of the at most `thresholds.max_detections` best, highest score first."""
+    return np.argsort(-candidates.scores, kind='stable')[: thresholds.max_detections]
+
+
 def nms(candidates: Candidates, thresholds: Thresholds) -> np.ndarray:
     """Return the indices of the candidates that stay, highest score first.
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from kd_yolo_ros.artifact import Artifact
 from kd_yolo_ros.backends import Backend, Running, backend_class
-from kd_yolo_ros.decode import Candidates, decode_anchor_grid, decode_decoded
+from kd_yolo_ros.decode import decode, expected_outputs
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.exports import open_model
 from kd_yolo_ros.letterbox import Letterbox, to_network_input
-from kd_yolo_ros.manifest import Manifest, ModelFile, Thresholds
-from kd_yolo_ros.nms import nms
+from kd_yolo_ros.manifest import READY_LAYOUTS, Manifest, ModelFile, Thresholds
+from kd_yolo_ros.nms import nms, strongest
 from kd_yolo_ros.selection import select
 
 
@@ -42,6 +42,7 @@ class Predictor:
         precision: str = 'auto',
         threads: Optional[int] = None,
         thresholds: Optional[Thresholds] = None,
+        provider: Optional[str] = None,
     ) -> None:
         """Load an artifact's model file for a runtime and check that it is what it says.
 
@@ -51,15 +52,18 @@ class Predictor:
             precision: 'auto', 'fp32', 'bf16', 'fp16' or 'int8'.
             threads: of one inference; None for the runtime's choice.
             thresholds: None for the artifact's own.
+            provider: what of the runtime executes, see `Backend`; None for its CPU.
 
         Raises:
             UserError: the artifact is broken or does not fit the wish or the machine.
         """
         if not isinstance(artifact, Artifact):
             artifact = open_model(artifact)
-        chosen = select(artifact.manifest, runtime, precision)
+        chosen = select(artifact.manifest, runtime, precision, provider)
         path = artifact.model_path(chosen.file)
-        backend = backend_class(chosen.runtime)(path, chosen.file, chosen.precision, threads)
+        backend = backend_class(chosen.runtime)(
+            path, chosen.file, chosen.precision, threads, provider
+        )
         size_bytes = sum((artifact.folder / n).stat().st_size for n in chosen.file.sha256)
         self._set_up(backend, artifact.manifest, chosen.file, thresholds, str(path), size_bytes)
 
@@ -101,8 +105,7 @@ class Predictor:
         self.thresholds = thresholds or manifest.thresholds
         self.size_bytes = size_bytes
         self.stages_ms: Dict[str, float] = {}
-        self._check_outputs(where)
-        self._check_input(where)
+        self._check(where)
         self._letterbox = Letterbox(file.input.height, file.input.width)
 
     @property
@@ -132,9 +135,13 @@ class Predictor:
         letterbox_done = perf_counter()
         outputs = self._backend.infer(tensor)
         infer_done = perf_counter()
-        candidates = self._decode(outputs, thresholds)
+        manifest = self.manifest
+        candidates = decode(
+            outputs, manifest.head, self.file, len(manifest.class_names), thresholds
+        )
         decode_done = perf_counter()
-        keep = nms(candidates, thresholds)
+        suppress = strongest if manifest.head.layout in READY_LAYOUTS else nms
+        keep = suppress(candidates, thresholds)
         detections = Detections(
             placement.to_source(candidates.boxes[keep]),
             candidates.scores[keep],
@@ -156,45 +163,23 @@ class Predictor:
         for _ in range(runs):
             self.predict(blank)
 
-    def _decode(self, outputs: Sequence[np.ndarray], thresholds: Thresholds) -> Candidates:
-        head, num_classes = self.manifest.head, len(self.manifest.class_names)
-        if self.file.decode_inside:
-            return decode_decoded(outputs[0], head, num_classes, thresholds)
-        return decode_anchor_grid(outputs, head, num_classes, thresholds)
-
-    def _check_outputs(self, where: str) -> None:
-        """Refuse a graph whose outputs do not fit the manifest, before the first picture."""
-        head, num_classes = self.manifest.head, len(self.manifest.class_names)
-        shapes, spec = self._backend.output_shapes, self.file.input
-        values = 4 + num_classes + head.mask_coefficients
-        if self.file.decode_inside:
-            channel_axis = 1 if head.layout == 'anchor_free' else 2
-            values += head.layout == 'anchor_grid'
-            fits = bool(shapes) and len(shapes[0]) == 3 and shapes[0][channel_axis] == values
-            expected = f'{values} values a box'
-        else:
-            wanted = [
-                (1, len(anchors) * (values + 1), spec.height // stride, spec.width // stride)
-                for stride, anchors in zip(head.strides, head.anchors)
-            ]
-            fits = [tuple(shape) for shape in shapes] == wanted
-            expected = f'{wanted}'
-        if not fits:
-            raise UserError(
-                f'{where}: its outputs {[tuple(s) for s in shapes]} do not fit the '
-                f'{num_classes} classes of the manifest ({expected} expected); '
-                f'import the model again.'
-            )
-
-    def _check_input(self, where: str) -> None:
-        """Refuse a graph that does not take the input that the manifest names."""
+    def _check(self, where: str) -> None:
+        """Refuse a graph that does not take or give what the manifest says, before a picture."""
         spec = self.file.input
         blank = to_network_input(np.zeros((spec.height, spec.width, 3), np.uint8), spec)
         try:
-            self._backend.infer(blank)
+            outputs = self._backend.infer(blank)
         except Exception as error:  # the runtimes' exceptions share no narrower base class
             reason = ' '.join(str(error).split())[:120]
             raise UserError(
                 f'{where} does not run on the {blank.shape} {spec.dtype} input that the manifest '
                 f'says it takes ({reason}); import the model again.'
             ) from error
+        shapes = [tuple(output.shape) for output in outputs]
+        num_classes = len(self.manifest.class_names)
+        expected = expected_outputs(shapes, self.manifest.head, self.file, num_classes)
+        if expected:
+            raise UserError(
+                f'{where}: its outputs {shapes} do not fit the {num_classes} classes of the '
+                f'manifest ({expected} expected); import the model again.'
+            )

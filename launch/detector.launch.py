@@ -20,7 +20,8 @@ ARGUMENTS = (
         '',
         'Folder of the model; empty for that of params_file, or else the bundled one',
     ),
-    ('runtime', '', 'auto, onnxruntime or openvino; empty for what params_file says'),
+    ('runtime', '', 'auto, onnxruntime, openvino, …; empty for what params_file says'),
+    ('provider', '', 'Of the runtime: cpu, cuda, …; empty for what params_file says'),
     ('precision', '', 'auto, fp32, bf16, fp16 or int8; empty for what params_file says'),
     ('image', 'image', 'Topic of the pictures (sensor_msgs/Image)'),
     ('detections', 'detections', 'Topic of the detections (vision_msgs/Detection2DArray)'),
@@ -32,7 +33,7 @@ ARGUMENTS = (
     ('log_level', 'info', 'debug, info, warn, error'),
 )
 
-MODEL = ('artifact', 'runtime', 'precision')
+MODEL = ('artifact', 'runtime', 'provider', 'precision')
 
 
 def generate_launch_description():

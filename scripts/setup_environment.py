@@ -30,7 +30,7 @@ VENV_PYTHON = VENV / 'bin' / 'python'
 STAMP = VENV / '.kd_yolo_ros_setup'
 EXTRAS = {  # by what is asked for
     'runtime': 'onnxruntime,openvino',
-    'all': 'onnxruntime,openvino,training,test',
+    'all': 'onnxruntime,openvino,tflite,training,test',
 }
 COSTS = {'runtime': 'a minute or two', 'all': 'minutes and gigabytes'}
 

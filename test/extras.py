@@ -11,7 +11,7 @@ def _packages(*extras: str) -> set[str]:
     """Return the packages of some extras; those of every installation for ''."""
     found = set()
     for line in metadata.requires('kd_yolo_ros') or []:
-        extra = re.search(r'extra == "(\w+)"', line)
+        extra = re.search(r'extra == "([\w-]+)"', line)
         if (extra[1] if extra else '') in extras:
             found.add(re.match(r'[\w-]+', line)[0].replace('-', '_'))
     return found

@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
-from kd_yolo_ros.decode import decode_anchor_grid, decode_decoded
-from kd_yolo_ros.manifest import Head, Thresholds
+from kd_yolo_ros.decode import (
+    decode,
+    decode_anchor_grid,
+    decode_decoded,
+    expected_outputs,
+    read_detections,
+    read_end_to_end,
+)
+from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.manifest import Head, InputSpec, ModelFile, Thresholds
 
 COCO_ANCHORS = (
     ((10, 13), (16, 30), (33, 23)),
@@ -192,3 +201,161 @@ def test_a_box_that_is_nowhere_is_no_candidate(bad):
     found = decode_decoded(rows, Head('anchor_grid'), 2, Thresholds())
     assert found.boxes.shape == (4, 4) and np.isfinite(found.boxes).all()
     assert len(found.scores) == len(found.class_ids) == 4
+
+
+def channels_last(outputs):
+    return [np.ascontiguousarray(output.transpose(0, 2, 3, 1)) for output in outputs]
+
+
+@pytest.mark.parametrize('multi_label', [False, True])
+@pytest.mark.parametrize(
+    ('head', 'classes', 'height', 'width'),
+    [(COCO, 3, 64, 160), (UNEVEN, 2, 48, 80), (MASKS, 2, 64, 96)],
+)
+def test_raw_outputs_with_the_channels_last(head, classes, height, width, multi_label):
+    outputs = raw_outputs(head, classes, height, width)
+    for score in (0.001, 0.6, 1):
+        thresholds = Thresholds(score=score, multi_label=multi_label, class_ids=(1,))
+        expected = slow_candidates(outputs, head, classes, thresholds)
+        assert bool(expected) == (score < 1)
+        found = decode_anchor_grid(channels_last(outputs), head, classes, thresholds, 'nhwc')
+        assert_same(found, expected)
+
+
+END_TO_END = np.array(
+    [
+        [10, 20, 30, 50, 0.9, 2],
+        [10, 21, 30, 50, 0.8, 2],  # overlaps the first: the graph has decided that both stay
+        [0, 0, 5, 5, 0.3, 0],
+        [1, 2, 3, 4, 0.2, 1],
+        [0, 0, 0, 0, 0, 0],  # padding
+    ],
+    np.float32,
+)[None]
+
+
+def test_end_to_end_rows():
+    found = read_end_to_end(END_TO_END, 3, Thresholds(score=0.25))
+    assert_same(found, [[*row[:4], row[4], row[5]] for row in END_TO_END[0, :3]])
+    found = read_end_to_end(END_TO_END, 3, Thresholds(score=0, class_ids=(1, 2), multi_label=True))
+    assert found.class_ids.tolist() == [2, 2, 1] and found.class_ids.dtype == np.int64
+    assert len(read_end_to_end(END_TO_END, 3, Thresholds(score=1)).scores) == 0
+
+
+def test_end_to_end_rows_carry_mask_coefficients_too():
+    wide = np.concatenate([END_TO_END, np.full((1, 5, 32), 7, np.float32)], 2)
+    expected = read_end_to_end(END_TO_END, 3, Thresholds())
+    np.testing.assert_array_equal(read_end_to_end(wide, 3, Thresholds()).boxes, expected.boxes)
+
+
+BOXES = np.array([[1, 2, 11, 22], [3, 4, 13, 24], [5, 6, 15, 26]], np.float32)
+SCORES = np.array([0.9, 0.1, 0.5], np.float32)
+
+
+def test_torchvisions_detections():
+    """Label 0 is the background, so that label 1 is the first class."""
+    head = Head('detections', first_label=1)
+    outputs = [BOXES, np.array([2, 1, 1]), SCORES]
+    found = read_detections(outputs, head, 2, Thresholds(score=0.25))
+    assert_same(found, [(1, 2, 11, 22, 0.9, 1), (5, 6, 15, 26, 0.5, 0)])
+    background = [BOXES, np.array([0, 0, 1]), SCORES]
+    assert read_detections(background, head, 2, Thresholds()).class_ids.tolist() == [0]
+    named = Head('detections')  # the background has a name of its own
+    assert read_detections(outputs, named, 3, Thresholds()).class_ids.tolist() == [2, 1]
+    nothing = [np.zeros((0, 4), 'f'), np.zeros(0, np.int64), np.zeros(0, 'f')]
+    assert read_detections(nothing, head, 2, Thresholds(score=0)).boxes.shape == (0, 4)
+
+
+def test_tensorflows_detections():
+    """A batch of y1 x1 y2 x2 as shares, classes as floats, and how many of them count."""
+    outputs = [BOXES[None] / 64, np.float32([[1, 0, 0]]), SCORES[None], np.float32([2])]
+    found = read_detections(outputs, Head('detections'), 2, Thresholds(score=0), 'yxyx')
+    expected = np.array([[2, 1, 22, 11, 64 * 0.9, 64], [4, 3, 24, 13, 64 * 0.1, 0]]) / 64
+    assert_same(found, expected)
+
+
+@pytest.mark.parametrize('label', [-1, 3])
+def test_a_class_without_a_name_is_an_error(label):
+    rows = END_TO_END.copy()
+    rows[0, 1, 5] = label
+    with pytest.raises(UserError, match=f'of class {label}, but names only 0 to 2 are known'):
+        read_end_to_end(rows, 3, Thresholds())
+    assert len(read_end_to_end(rows, 3, Thresholds(score=0.85)).scores) == 1
+
+
+@pytest.mark.filterwarnings('error')
+def test_ready_boxes_that_are_nowhere():
+    rows = END_TO_END.copy()
+    rows[0, 0, 2], rows[0, 2, 4], rows[0, 4, 5] = np.inf, np.nan, np.nan
+    assert read_end_to_end(rows, 3, Thresholds()).scores.tolist() == [np.float32(0.8)]
+
+
+FILE = ModelFile('m', ('r',), 'fp32', InputSpec(96, 64), decode_inside=True)
+
+
+def test_shares_become_pixels():
+    """Of whatever layout that is decoded inside; 96 wide and 64 high."""
+    shares = decoded_rows(20, 2)
+    shares[..., :4] /= 800
+    file = dataclasses.replace(FILE, normalized_boxes=True)
+    for head, output in (
+        (Head('anchor_grid'), shares),
+        (ANCHOR_FREE, np.delete(shares, 4, 2).transpose(0, 2, 1)),
+    ):
+        pixels = decode([output], head, file, 2, Thresholds(score=0.1)).boxes
+        expected = decode([output], head, FILE, 2, Thresholds(score=0.1)).boxes
+        assert len(pixels) > 5
+        np.testing.assert_allclose(pixels, expected * [96, 64, 96, 64], rtol=1e-6)
+
+
+@pytest.mark.parametrize('head', [Head('anchor_grid'), Head('end_to_end')])
+def test_pixels_that_are_said_to_be_shares_are_refused(head):
+    file = dataclasses.replace(FILE, normalized_boxes=True)
+    rows = END_TO_END if head.layout == 'end_to_end' else decoded_rows(20, 2)
+    with pytest.raises(UserError, match='boxes in pixels, not as shares .* normalized_boxes: fal'):
+        decode([rows], head, file, 3 if rows is END_TO_END else 2, Thresholds(score=0.1))
+    shares = rows.copy()
+    shares[..., :4] /= 800
+    shares[0, 1, :4] *= 999  # a single one that is nowhere is nothing to stop for
+    decode([shares], head, file, 3 if rows is END_TO_END else 2, Thresholds(score=0.1))
+
+
+def test_outputs_in_other_places():
+    file = dataclasses.replace(FILE, outputs=(2, 0, 1))
+    outputs = [np.array([1, 0, 1]), SCORES, BOXES]
+    found = decode(outputs, Head('detections'), file, 2, Thresholds())
+    assert_same(found, [(1, 2, 11, 22, 0.9, 1), (5, 6, 15, 26, 0.5, 1)])
+
+
+RAW = ModelFile('m', ('r',), 'fp32', InputSpec(96, 64))
+RAW_LAST = dataclasses.replace(RAW, output_layout='nhwc')
+DETECTIONS, ROWS = Head('detections'), Head('end_to_end')
+LEVELS = [(1, 21, 8, 12), (1, 21, 4, 6), (1, 21, 2, 3)]
+LEVELS_LAST = [(1, 8, 12, 21), (1, 4, 6, 21), (1, 2, 3, 21)]
+
+
+@pytest.mark.parametrize(
+    ('head', 'file', 'good', 'bad', 'expected'),
+    [
+        (COCO, RAW, LEVELS, LEVELS_LAST, '(1, 21, 8, 12)'),
+        (COCO, RAW_LAST, LEVELS_LAST, LEVELS, '(1, 8, 12, 21)'),
+        (COCO, RAW, LEVELS, LEVELS[:2], '(1, 21, 2, 3)'),
+        (COCO, FILE, [(1, 9, 7)], [(1, 9, 8)], '7 values a box'),
+        (ANCHOR_FREE, FILE, [(1, 6, 9), (1, 2)], [(1, 9, 6)], '6 values a box'),
+        (ROWS, FILE, [(1, 300, 6)], [(1, 300, 7)], '6 values a box'),
+        (ROWS, FILE, [(1, 300, 6)], [], '6 values a box'),
+        (DETECTIONS, FILE, [(5, 4), (5,), (5,)], [(5, 4), (5,), (4,)], 'N labels and N scores'),
+        (DETECTIONS, FILE, [(1, 5, 4), (1, 5), (1, 5), (1,)], [(5, 4), (5,)], '(N, 4) boxes'),
+        (DETECTIONS, FILE, [(0, 4), (0,), (0,)], [(5, 5), (5,), (5,)], '(N, 4) boxes'),
+        (
+            DETECTIONS,
+            dataclasses.replace(FILE, outputs=(3, 0, 1)),
+            [(5,), (5,), (7, 7), (5, 4)],
+            [(5,), (5,), (5, 4)],
+            'at least 4 outputs',
+        ),
+    ],
+)
+def test_outputs_that_do_not_fit_are_told(head, file, good, bad, expected):
+    assert expected_outputs(good, head, file, 2) == ''
+    assert expected in expected_outputs(bad, head, file, 2)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import cv2
 import numpy as np
 import onnx
@@ -13,13 +15,16 @@ from onnx import TensorProto, helper, numpy_helper
 from kd_yolo_ros.artifact import sha256_of
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.exports import describe_export, open_model
+from kd_yolo_ros.manifest import Head, Thresholds
 from kd_yolo_ros.predictor import Predictor
 
 FLOAT, UINT8 = TensorProto.FLOAT, TensorProto.UINT8
 BOX = (48, 32, 20, 10)  # centre and size of the one object
 
 
-def constant_model(*outputs, shape=(1, 3, 64, 96), dtype=FLOAT, dynamic=(), metadata=None):
+def constant_model(
+    *outputs, shape=(1, 3, 64, 96), dtype=FLOAT, dynamic=(), metadata=None, names=None
+):
     """A graph that gives the same outputs for every picture.
 
     The input is summed up and taken times 0, so that it is used; `dynamic` names the axes of
@@ -29,18 +34,22 @@ def constant_model(*outputs, shape=(1, 3, 64, 96), dtype=FLOAT, dynamic=(), meta
         helper.make_node('Cast', ['images'], ['float'], to=FLOAT),
         helper.make_node('ReduceSum', ['float'], ['sum'], keepdims=0),
         helper.make_node('Mul', ['sum', 'nought'], ['zero']),
+        helper.make_node('Cast', ['zero'], ['whole'], to=TensorProto.INT64),
     ]
     weights = [numpy_helper.from_array(np.float32(0), 'nought')]
     values = []
     for number, output in enumerate(outputs):
-        output = np.asarray(output, np.float32)
+        whole = np.issubdtype(np.asarray(output).dtype, np.integer)
+        output = np.asarray(output, np.int64 if whole else np.float32)
         weights.append(numpy_helper.from_array(output, f'constant{number}'))
-        name = f'output{number}'
-        nodes.append(helper.make_node('Add', [f'constant{number}', 'zero'], [name]))
+        name = names[number] if names else f'output{number}'
+        nought = 'whole' if whole else 'zero'
+        nodes.append(helper.make_node('Add', [f'constant{number}', nought], [name]))
         lengths = [
             f'd{i}' if i in dynamic and not number else n for i, n in enumerate(output.shape)
         ]
-        values.append(helper.make_tensor_value_info(name, FLOAT, lengths))
+        kind = TensorProto.INT64 if whole else FLOAT
+        values.append(helper.make_tensor_value_info(name, kind, lengths))
     graph = helper.make_graph(
         nodes, 'g', [helper.make_tensor_value_info('images', dtype, shape)], values, weights
     )
@@ -116,6 +125,42 @@ def test_names_of_the_metadata(save, names):
     assert manifest.class_names == ('stop', 'go')
     assert manifest.licence == 'AGPL-3.0' and manifest.files[0].precision == 'int8'
     assert manifest.provenance['export']['stride'] == '32'
+
+
+def quantized_model(*nodes):
+    """The anchor grid, with nodes of quantization on the way from the input."""
+    model = constant_model(anchor_grid())
+    constants = {'scale': np.float32(1), 'point': np.uint8(0)}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value, name) for name, value in constants.items()
+    )
+    model.graph.node[1].input[0] = nodes[-1].output[0]
+    for node in reversed(nodes):
+        model.graph.node.insert(1, node)
+    return model
+
+
+@pytest.mark.parametrize(
+    'nodes',
+    [
+        [
+            helper.make_node('QuantizeLinear', ['float', 'scale', 'point'], ['q']),
+            helper.make_node('DequantizeLinear', ['q', 'scale', 'point'], ['d']),
+        ],
+        [
+            helper.make_node('DynamicQuantizeLinear', ['float'], ['q', 's', 'z']),
+            helper.make_node('Cast', ['q'], ['d'], to=FLOAT),
+        ],
+    ],
+)
+def test_a_quantized_graph_is_int8(save, nodes, monkeypatch):
+    path = save(quantized_model(*nodes))
+    (file,) = open_model(path).manifest.files
+    assert file.precision == 'int8' and 'opencv' not in file.runtimes
+    assert Predictor(path, 'onnxruntime').running.precision == 'int8'
+    # Without ONNX Runtime, OpenVINO reads the file.
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    assert open_model(path).manifest.files[0].precision == 'int8'
 
 
 def test_names_written_as_texts_keep_their_order(save):
@@ -238,6 +283,151 @@ def test_a_file_of_another_kind(tmp_path):
     assert 'kd-yolo import MODEL.pt' in refusal(text)  # importing notes.md would lead nowhere
 
 
+def end_to_end(values=6):
+    """(1, 300, 6): two boxes of a class that overlap, and one with too low a score."""
+    output = np.zeros((1, 300, values), np.float32)
+    output[0, :3, :6] = [
+        [38, 27, 58, 37, 0.9, 1],
+        [39, 27, 59, 37, 0.8, 1],
+        [0, 0, 9, 9, 0.1, 0],
+    ]
+    return output
+
+
+@pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
+@pytest.mark.parametrize(
+    'metadata',
+    [
+        {'names': "['stop', 'go']"},
+        {'names': "['stop', 'go']", 'end2end': 'True'},
+        {'names': "['stop', 'go']", 'args': "{'nms': True}"},
+    ],
+)
+def test_end_to_end_exports_need_no_suppression(save, metadata, runtime):
+    predictor = Predictor(save(constant_model(end_to_end(), metadata=metadata)), runtime)
+    assert predictor.manifest.head.layout == 'end_to_end'
+    picture = np.zeros((128, 192, 3), np.uint8)
+    found = predictor.predict(picture)
+    assert found.class_ids.tolist() == [1, 1]
+    np.testing.assert_allclose(found.boxes, [[76, 54, 116, 74], [78, 54, 118, 74]], atol=1e-3)
+    predictor.thresholds = Thresholds(max_detections=1)
+    assert predictor.predict(picture).scores.tolist() == [np.float32(0.9)]
+    predictor.thresholds = Thresholds(score=0.05, class_ids=(0,))
+    assert predictor.predict(picture).scores.tolist() == [np.float32(0.1)]
+
+
+def test_six_values_of_one_class_are_an_anchor_grid_unless_the_export_says_otherwise(save):
+    one = {'names': "['stop']"}
+    for metadata, layout in ((one, 'anchor_grid'), ({**one, 'end2end': 'True'}, 'end_to_end')):
+        path = save(constant_model(end_to_end(), metadata=metadata))
+        assert open_model(path).manifest.head.layout == layout
+
+
+def test_end_to_end_with_masks(save):
+    metadata = {'names': "['stop', 'go']", 'end2end': 'True'}
+    model = constant_model(end_to_end(10), np.zeros((1, 4, 16, 24)), metadata=metadata)
+    manifest = open_model(save(model)).manifest
+    assert manifest.head == Head('end_to_end', mask_coefficients=4)
+    assert manifest.task == 'segment'
+
+
+PIXELS = np.float32([[38, 27, 58, 37], [0, 0, 9, 9]])
+SHARES = PIXELS[None][..., [1, 0, 3, 2]] / np.float32([64, 96, 64, 96])
+SCORES = np.float32([0.9, 0.1])
+TORCHVISION = {'boxes': PIXELS, 'labels': np.array([2, 1]), 'scores': SCORES}
+TENSORFLOW = {
+    'detection_boxes': SHARES,
+    'detection_classes': np.float32([[2, 1]]),
+    'detection_multiclass_scores': np.zeros((1, 2, 3)),
+    'detection_scores': SCORES[None],
+    'num_detections': np.float32([2]),
+    'raw_detection_boxes': np.zeros((1, 9, 4)),
+    'raw_detection_scores': np.zeros((1, 9, 3)),
+}
+
+
+def ready_model(outputs, named=True, **more):
+    return constant_model(*outputs.values(), names=list(outputs) if named else None, **more)
+
+
+def turned(outputs, *order):
+    return {name: outputs[name] for name in order}
+
+
+TFLITE_ORDER = ('detection_boxes', 'detection_classes', 'detection_scores', 'num_detections')
+
+
+@pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
+@pytest.mark.parametrize(
+    ('model', 'places'),
+    [
+        (ready_model(TORCHVISION, dynamic=(0,)), (0, 1, 2)),
+        (ready_model(TORCHVISION, shape=(3, 64, 96)), (0, 1, 2)),
+        (ready_model({**TORCHVISION, 'masks': np.zeros((2, 1, 8, 8))}), (0, 1, 2)),
+        (ready_model(turned(TORCHVISION, 'scores', 'boxes', 'labels')), (1, 2, 0)),
+        (ready_model(turned(TORCHVISION, 'scores', 'labels', 'boxes'), named=False), (2, 1, 0)),
+        (ready_model(TENSORFLOW, shape=(1, 64, 96, 3), dtype=UINT8), (0, 1, 3, 4)),
+        (ready_model({f'{name}:0': a for name, a in TENSORFLOW.items()}), (0, 1, 3, 4)),
+        (ready_model(turned(TENSORFLOW, *TFLITE_ORDER), named=False), (0, 1, 2, 3)),
+        (
+            ready_model(turned(TENSORFLOW, *(TFLITE_ORDER[i] for i in (2, 0, 3, 1))), False),
+            (1, 3, 0, 2),
+        ),
+    ],
+)
+def test_ready_detections(save, model, places, runtime):
+    artifact = describe_export(save(model), ['stop', 'go'])
+    (file,) = artifact.manifest.files
+    assert file.outputs == places
+    assert artifact.manifest.head == Head('detections', first_label=1)
+    found = Predictor(artifact, runtime).predict(np.zeros((128, 192, 3), np.uint8))
+    assert found.class_ids.tolist() == [1]
+    np.testing.assert_allclose(found.boxes, [[76, 54, 116, 74]], atol=1e-3)
+    assert found.scores[0] == pytest.approx(0.9)
+
+
+def test_ready_detections_in_opencv(save):
+    """It lists the outputs by the alphabet, and gives whole numbers as it likes."""
+    outputs = {name: np.float32(TORCHVISION[name]) for name in ('scores', 'labels', 'boxes')}
+    artifact = describe_export(save(ready_model(outputs)), ['stop', 'go'])
+    found = Predictor(artifact, 'opencv').predict(np.zeros((128, 192, 3), np.uint8))
+    assert found.class_ids.tolist() == [1] and found.scores[0] == pytest.approx(0.9)
+    np.testing.assert_allclose(found.boxes, [[76, 54, 116, 74]], atol=1e-3)
+
+
+def test_labels_count_the_background_where_it_has_a_name(save):
+    artifact = describe_export(save(ready_model(TORCHVISION)), ['__background__', 'stop', 'go'])
+    found = Predictor(artifact).predict(np.zeros((64, 96, 3), np.uint8))
+    assert [artifact.manifest.class_names[i] for i in found.class_ids] == ['go']
+
+
+def test_ready_detections_without_names(save):
+    sentence = refusal(save(ready_model(TORCHVISION)))
+    assert 'neither which classes' in sentence
+    assert 'kd-yolo import model.onnx --names FILE' in sentence
+
+
+def test_ready_detections_of_a_class_beyond_the_names(save):
+    predictor = Predictor(describe_export(save(ready_model(TORCHVISION)), ['stop']))
+    with pytest.raises(UserError, match='object of class 1, but names only 0 to 0'):
+        predictor.predict(np.zeros((64, 96, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    'outputs',
+    [
+        [PIXELS],
+        [PIXELS, SCORES],
+        [PIXELS, SCORES, SCORES],
+        [PIXELS, PIXELS, np.array([2, 1]), SCORES],
+        [PIXELS, SCORES, SCORES, SCORES],
+        [PIXELS, np.float32([2]), np.float32([2]), SCORES],
+    ],
+)
+def test_boxes_whose_labels_cannot_be_told(save, outputs):
+    assert 'no detector' in refusal(save(constant_model(*outputs)), ['stop', 'go'])
+
+
 @pytest.fixture
 def openvino_export(save, tmp_path):
     """What Ultralytics' OpenVINO export leaves: a folder with .xml, .bin and metadata.yaml."""
@@ -260,6 +450,18 @@ def test_an_openvino_folder(openvino_export):
         np.testing.assert_allclose(detections.boxes, [[76, 54, 116, 74]], atol=1e-3)
     with pytest.raises(UserError, match='nothing for runtime onnxruntime'):
         Predictor(openvino_export, 'onnxruntime')
+
+
+def test_a_quantized_openvino_file(save, tmp_path):
+    import openvino
+
+    nodes = [
+        helper.make_node('QuantizeLinear', ['float', 'scale', 'point'], ['q']),
+        helper.make_node('DequantizeLinear', ['q', 'scale', 'point'], ['d']),
+    ]
+    model = openvino.convert_model(save(quantized_model(*nodes)))
+    openvino.save_model(model, tmp_path / 'int8.xml', compress_to_fp16=False)
+    assert open_model(tmp_path / 'int8.xml').manifest.files[0].precision == 'int8'
 
 
 @pytest.mark.parametrize('text', ['a: [1', '- 1', 'text', 'a: 2024-99-99'])

@@ -60,6 +60,16 @@ def test_what_may_be_left_out_gets_its_default(data):
     )
 
 
+def test_schema_1_is_read(data):
+    """As the artifacts have it that were made before runtimes laid out their outputs."""
+    added = ('output_layout', 'normalized_boxes', 'box_order', 'outputs')
+    for path in (*(f'files.0.{name}' for name in added), 'head.first_label'):
+        set_at(data, path, ...)
+    data['schema'] = 1
+    assert Manifest.from_dict(data, WHERE) == tiny_manifest()
+    assert Manifest.from_dict(data, WHERE).to_dict()['schema'] == 2
+
+
 def test_ap_is_measured_as_the_design_says():
     assert AP_THRESHOLDS.score == 0.001 and AP_THRESHOLDS.iou == 0.65
     assert AP_THRESHOLDS.max_detections == 300 and AP_THRESHOLDS.multi_label
@@ -71,7 +81,7 @@ def test_no_mapping(data):
     assert 'not an artifact manifest' in refusal(data)
 
 
-@pytest.mark.parametrize('schema', [2, 0, '1', None, ...])
+@pytest.mark.parametrize('schema', [3, 0, '1', True, None, ...])
 def test_unknown_schema(data, schema):
     set_at(data, 'schema', schema)
     assert f'schema {None if schema is ... else schema!r}' in refusal(data)
@@ -154,6 +164,15 @@ def test_openvino_weights_without_a_hash(data):
         ('files.0.sha256', {'other.bin': 'ab'}, "'model.onnx' has no sha256"),
         ('files.0.cpu_features', 'avx', 'a list'),
         ('files.0.accuracy', {}, 'a list'),
+        ('head.first_label', 2, 'first_label 2'),
+        ('head.layout', 'anchor_free', 'decode_inside must be true'),
+        ('head.layout', 'end_to_end', 'decode_inside must be true'),
+        ('files.0.output_layout', 'nwhc', "'nwhc' is not one of nchw, nhwc"),
+        ('files.0.box_order', 'xywh', "'xywh' is not one of xyxy, yxyx"),
+        ('files.0.normalized_boxes', 1, 'true or false'),
+        ('files.0.outputs', [0, 0], 'outputs [0, 0]'),
+        ('files.0.outputs', [-1], 'outputs [-1]'),
+        ('files.0.outputs', ['boxes'], 'a whole number'),
         ('files.0.input.width', 0, 'width 0'),
         ('files.0.input.width', 10**6, 'width 1000000'),
         ('files.0.input.height', -64, 'height -64'),

@@ -28,13 +28,17 @@ def machine(monkeypatch):
     """Let the machine have other CPU features or runtimes than it has."""
 
     def set_machine(
-        features=('avx2', 'avx_vnni'), runtimes=('onnxruntime', 'openvino'), architecture='x64'
+        features=('avx2', 'avx_vnni'),
+        runtimes=('onnxruntime', 'openvino'),
+        architecture='x64',
+        without_device=(),
     ):
         monkeypatch.setattr(selection, 'architecture', lambda: architecture)
         monkeypatch.setattr(selection, 'cpu_features', lambda: frozenset(features))
         fast = bool(cpu.INT8_INSTRUCTIONS & set(features))
         monkeypatch.setattr(selection, 'has_fast_int8', lambda: fast)
         monkeypatch.setattr(selection, 'installed_runtimes', lambda: list(runtimes))
+        monkeypatch.setattr(selection, 'can_execute', lambda name: name not in without_device)
 
     set_machine()
     return set_machine
@@ -70,6 +74,57 @@ def test_auto_is_fp32_where_int8_is_emulated(machine):
 def test_auto_takes_int8_where_nothing_else_is_there(machine):
     machine(features=['avx2'])
     assert select(tiny_manifest(files=(ORT_INT8,))).precision == 'int8'
+
+
+TFLITE = dataclasses.replace(
+    FP32, path='model.tflite', runtimes=('tflite',), precision='int8', sha256={}
+)
+TENSORRT = dataclasses.replace(
+    FP32, path='tensorrt.onnx', runtimes=('tensorrt',), precision='int8', sha256={}
+)
+EVERYTHING = tiny_manifest(files=(*ALL.files, TFLITE, TENSORRT))
+RUNTIMES = ('onnxruntime', 'openvino', 'tflite')
+
+
+@pytest.mark.parametrize(
+    ('machine_has', 'expected'),
+    [
+        ({'runtimes': RUNTIMES}, 'openvino'),
+        ({'runtimes': ('onnxruntime', 'tflite')}, 'tflite'),
+        ({'runtimes': (*RUNTIMES, 'tensorrt')}, 'tensorrt'),
+        ({'runtimes': RUNTIMES, 'features': ['asimd'], 'architecture': 'arm64'}, 'tflite'),
+    ],
+)
+def test_the_runtime_that_runs_int8_best(machine, machine_has, expected):
+    machine(**machine_has)
+    choice = select(EVERYTHING)
+    assert (choice.runtime, choice.precision) == (expected, 'int8')
+
+
+@pytest.mark.parametrize(
+    ('runtime', 'provider', 'expected'),
+    [
+        ('onnxruntime', 'cpu', 'fp32'),
+        ('onnxruntime', 'CPU', 'fp32'),
+        ('tflite', 'CPU', 'fp32'),
+        ('onnxruntime', 'cuda', 'fp32'),
+        ('onnxruntime', 'CUDA', 'fp32'),
+        ('onnxruntime', 'tensorrt', 'int8'),
+        ('openvino', 'npu', 'int8'),
+        ('tflite', '/usr/lib/libvx_delegate.so', 'int8'),
+    ],
+)
+def test_int8_where_the_provider_runs_it_well(machine, runtime, provider, expected):
+    machine(features=['avx2'], runtimes=RUNTIMES)  # a CPU that does not
+    manifest = tiny_manifest(
+        files=(dataclasses.replace(FP32, runtimes=RUNTIMES), ORT_INT8, OV_INT8, TFLITE)
+    )
+    assert select(manifest, runtime, provider=provider).precision == expected
+
+
+def test_a_provider_without_a_runtime():
+    sentence = refusal(ALL, 'auto', 'auto', 'cuda')
+    assert "provider 'cuda' needs a runtime" in sentence and 'kd-yolo doctor' in sentence
 
 
 def test_auto_takes_the_runtime_that_is_there(machine):
@@ -131,7 +186,7 @@ def test_int8_files_alone_where_the_runtime_that_could_is_missing(machine):
 
 def test_unknown_runtime():
     sentence = refusal(ALL, 'tensorflow')
-    assert "no runtime 'tensorflow'" in sentence and 'onnxruntime, openvino' in sentence
+    assert "no runtime 'tensorflow'" in sentence and 'onnxruntime, opencv, openvino' in sentence
 
 
 def test_unknown_precision():
@@ -161,7 +216,36 @@ def test_a_runtime_that_the_artifact_lacks(machine):
 def test_no_runtime_at_all(machine):
     machine(runtimes=[])
     sentence = refusal(tiny_manifest())
-    assert 'No runtime is installed' in sentence and 'pip install' in sentence
+    assert sentence.endswith('get it with pip install onnxruntime, or pip install openvino.')
+
+
+def test_none_of_the_runtimes_that_the_artifact_offers(machine):
+    machine(runtimes=['opencv'])
+    assert refusal(INT8_ALONE).endswith(
+        'it offers onnxruntime int8, openvino int8; get it with pip install onnxruntime, or pip '
+        'install openvino.'
+    )
+    assert 'pip install' not in refusal(tiny_manifest(files=(ORT_INT8,)), 'openvino')
+
+
+def test_auto_passes_over_a_runtime_that_finds_nothing_to_run_on(machine):
+    machine(runtimes=('tensorrt', 'openvino'), without_device=('tensorrt',))
+    assert select(EVERYTHING).runtime == 'openvino'
+    machine(runtimes=('tensorrt',), without_device=('tensorrt',))
+    assert refusal(EVERYTHING).endswith('(tensorrt finds no device).')
+
+
+def test_whether_a_runtime_finds_anything_to_run_on(monkeypatch):
+    assert selection.can_execute('onnxruntime')
+    backend = selection.backend_class('onnxruntime')
+    monkeypatch.setattr(backend, 'providers', lambda: [])
+    assert not selection.can_execute('onnxruntime')
+
+    def fail():
+        raise ImportError('libnvinfer.so')
+
+    monkeypatch.setattr(backend, 'providers', fail)
+    assert not selection.can_execute('onnxruntime')
 
 
 def test_the_real_machine():

@@ -23,6 +23,7 @@ ROS = {'rclpy', 'launch', 'launch_ros', 'cv_bridge', 'ament_index_python', 'rosi
 UNPICKLING_MODULES = {'pickle', '_pickle', 'cloudpickle', 'dill', 'joblib', 'marshal', 'shelve'}
 EXECUTING_LOADERS = {
     'cv2.FileStorage',
+    'torch.export.load',
     'torch.hub.load',
     'torch.jit.load',
     'torch.load',

@@ -10,11 +10,11 @@ import importlib.util
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import ClassVar, Dict, List, Optional, Sequence, Tuple, Type
+from typing import ClassVar, Dict, Iterable, List, Optional, Sequence, Type
 
 import numpy as np
 
-from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.errors import UnsupportedError, UserError
 from kd_yolo_ros.manifest import ModelFile
 from kd_yolo_ros.plugins import BACKENDS, entry_points
 
@@ -26,7 +26,7 @@ class Running:
     Attributes:
         runtime: 'onnxruntime', 'openvino', ….
         runtime_version: of its package.
-        provider: device or execution provider.
+        provider: device or execution provider, as the runtime calls it.
         precision: of the model's arithmetic, 'fp32', 'bf16', 'fp16' or 'int8'.
         threads: threads of one inference; 0 where the runtime decides and does not tell.
     """
@@ -43,17 +43,22 @@ class Backend(abc.ABC):
 
     Attributes:
         running: what really runs.
-        output_shapes: of each output, in the order of `infer`.
     """
 
     package: ClassVar[str]  # the module that has to be importable
     install: ClassVar[str]  # how a user gets it
 
     running: Running
-    output_shapes: List[Tuple[int, ...]]
 
     @abc.abstractmethod
-    def __init__(self, path: Path, file: ModelFile, precision: str, threads: Optional[int]):
+    def __init__(
+        self,
+        path: Path,
+        file: ModelFile,
+        precision: str,
+        threads: Optional[int],
+        provider: Optional[str] = None,
+    ) -> None:
         """Load a model file.
 
         Args:
@@ -61,9 +66,12 @@ class Backend(abc.ABC):
             file: its entry in the manifest.
             precision: what to run it in; for an FP32 file that may be 'bf16'.
             threads: of one inference; None for the runtime's choice.
+            provider: what executes, by one of the names that `providers` gives; None for the
+                CPU. Nothing else ever steps in for it.
 
         Raises:
-            UserError: the runtime refuses the file, or cannot run it in this precision.
+            UserError: the runtime refuses the file, cannot run it in this precision, or has no
+                such provider here.
         """
 
     @abc.abstractmethod
@@ -87,9 +95,32 @@ class Backend(abc.ABC):
             return str(importlib.import_module(cls.package).__version__)
 
     @classmethod
+    def providers(cls) -> List[str]:
+        """Return what can execute on this machine, the default first; imports the runtime.
+
+        Nothing, where it cannot execute here at all.
+        """
+        return ['cpu']
+
+    @classmethod
     @abc.abstractmethod
     def precisions(cls) -> Dict[str, str]:
         """Return the precisions this machine runs, each with a remark; imports the runtime."""
+
+
+def choose_provider(runtime: str, provider: Optional[str], present: Sequence[str]) -> str:
+    """Return the provider to use: the wished one, or the first of those present.
+
+    Raises:
+        UnsupportedError: the wished one is not among them.
+    """
+    if provider is None:
+        return present[0]
+    if provider.lower() not in present:
+        raise UnsupportedError(
+            f"{runtime} has no provider '{provider}' on this machine; it has {', '.join(present)}."
+        )
+    return provider.lower()
 
 
 def backend_class(runtime: str) -> Type[Backend]:
@@ -113,6 +144,16 @@ def backend_class(runtime: str) -> Type[Backend]:
             f"The runtime '{runtime}' is not installed; get it with {backend.install}."
         )
     return backend
+
+
+def how_to_install(runtimes: Iterable[str]) -> List[str]:
+    """Return for each runtime that is known here how a user gets it."""
+    points = entry_points(BACKENDS)
+    ways = []
+    for name in runtimes:
+        with contextlib.suppress(KeyError, ImportError):
+            ways.append(points[name].load().install)
+    return ways
 
 
 def installed_runtimes() -> List[str]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -18,31 +17,26 @@ from kd_yolo_ros.cli.common import (
     print_table,
     progress,
 )
-from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.manifest import PRECISIONS
+from kd_yolo_ros.cli.variants import (
+    Loaded,
+    describe,
+    load_variants,
+    say_left_out,
+    variant_options,
+)
 
-# A model keeps the machine for a few pictures: alternating after each one would charge it for
-# the cold caches and the still spinning threads that another runtime leaves behind.
-WARM_UP, BLOCK = 3, 10
+PICTURES = 64  # more would only fill memory; the models' work hardly depends on the picture
 
 
 @click.command()
 @click.argument('artifacts', nargs=-1, type=EXISTING)
-@click.option('--runtime', 'runtimes', multiple=True, help='Only this one; may be repeated.')
-@click.option(
-    '--precision',
-    'precisions',
-    multiple=True,
-    type=click.Choice(PRECISIONS),
-    help='Only this one; may be repeated.',
-)
-@click.option('--threads', type=click.IntRange(min=1), help='Threads of one inference.')
+@variant_options
 @click.option(
     '--rounds',
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help=f'Each of {BLOCK} pictures through every model.',
+    help='Turns; in each, ten pictures go through every model.',
 )
 @click.option('--source', type=EXISTING, help='Pictures to run on; without, one grey street.')
 @click.option('--out', type=click.Path(path_type=Path), help='Folder for a report with plots.')
@@ -52,6 +46,7 @@ def bench(
     artifacts: Tuple[Path, ...],
     runtimes: Tuple[str, ...],
     precisions: Tuple[str, ...],
+    provider: Optional[str],
     threads: Optional[int],
     rounds: int,
     source: Optional[Path],
@@ -61,91 +56,55 @@ def bench(
 ) -> None:
     """Time every runtime and precision of each ARTIFACT, in interleaved rounds.
 
-    Without one, those of the bundled model.
+    Memory and the time to the first detections are those of a process of its own for each.
+    Without an ARTIFACT, the bundled model is timed.
     """
-    from kd_yolo_ros.metrics.latency import MODEL_STAGES, StageTimes, percentiles
     from kd_yolo_ros.metrics.report import append_csv, new_report, write_json, write_report
+    from kd_yolo_ros.metrics.speed import BLOCK
 
     if out is not None:
         check_out(out, ['report.json'])
-    predictors = [
-        predictor
-        for artifact in artifacts or (None,)
-        for predictor in _predictors(find_artifact(artifact), runtimes, precisions, threads)
-    ]
-    if not predictors:
-        raise UserError('Nothing to time: no artifact offers the runtimes and precisions given.')
-    pictures = _pictures(source)
-    times = [StageTimes() for _ in predictors]
-    # In turn: a machine that slows down slows all alike.
-    for number in progress(range(rounds), 'bench'):
-        for predictor, collected in zip(predictors, times):
-            for step in range(-WARM_UP, BLOCK):
-                predictor.predict(pictures[(number * BLOCK + step) % len(pictures)])
-                if step >= 0:
-                    collected.add(predictor.stages_ms)
-    results: List[Dict[str, Any]] = []
-    for predictor, collected in zip(predictors, times):
-        stages = collected.summary()
-        sums = collected.sum_ms(MODEL_STAGES)
-        spec = predictor.file.input
-        results.append(
-            {
-                'artifact': predictor.manifest.name,
-                **asdict(predictor.running),
-                'input': [spec.height, spec.width],
-                'stages_ms': stages,
-                'infer_ms': stages['infer'],
-                'model_ms': percentiles(sums if sums is not None else []),
-                'size_mb': predictor.size_bytes / 1e6,
-            }
-        )
-    report = new_report('bench', rounds=rounds, block=BLOCK, results=results)
+    models = [find_artifact(artifact) for artifact in artifacts or (None,)]
+    loaded, failed = load_variants(models, runtimes, precisions, provider, threads)
+    left_out = say_left_out(failed, named=bool(runtimes and precisions))
+    pictures = read_pictures(source)
+    results = [describe(one) for one in loaded]
+    add_start_up(results, loaded, threads)
+    add_speed(results, loaded, pictures, rounds)
+    report = new_report('bench', rounds=rounds, block=BLOCK, results=results, left_out=left_out)
+    _print(results)
     if json_file:
         write_json(json_file, report)
     if out:
         click.echo(f'Report: {write_report(out, report)}')
     append_csv(csv_file, report)
-    _print(results)
 
 
-def _predictors(
-    artifact: Path,
-    runtimes: Tuple[str, ...],
-    precisions: Tuple[str, ...],
-    threads: Optional[int],
-) -> List[Any]:
-    """Load what the artifact offers of the wishes; what this machine cannot run is named."""
-    from kd_yolo_ros.backends import backend_class, installed_runtimes
-    from kd_yolo_ros.exports import open_model
-    from kd_yolo_ros.predictor import Predictor
+def add_speed(
+    results: List[Dict[str, Any]], loaded: List[Loaded], pictures: List[Any], rounds: int
+) -> None:
+    """Add times and their ratios to results of `describe`."""
+    from kd_yolo_ros.metrics.speed import add_ratios, interleaved, speed_values
 
-    for runtime in runtimes:
-        backend_class(runtime)  # says so where there is no such runtime
-    loaded = open_model(artifact)
-    offered = {
-        (runtime, file.precision) for file in loaded.manifest.files for runtime in file.runtimes
-    }
-    if ('openvino', 'fp32') in offered:
-        offered.add(('openvino', 'bf16'))  # OpenVINO runs an FP32 file in bf16 when told to
-    found = []
-    for runtime in sorted(runtimes or installed_runtimes()):
-        for precision in precisions or PRECISIONS:
-            if (runtime, precision) not in offered:
-                continue
-            try:
-                predictor = Predictor(loaded, runtime, precision, threads)
-            except UserError as error:
-                # A precision that nobody asked for by name is left out, but not in silence.
-                if runtimes and precisions:
-                    raise
-                click.echo(f'Left out: {runtime} {precision}: {error}', err=True)
-                continue
-            found.append(predictor)
-    return found
+    predictors = [one.predictor for one in loaded]
+    times = interleaved(predictors, pictures, rounds, lambda rounds: progress(rounds, 'bench'))
+    for result, collected in zip(results, times):
+        result.update(speed_values(collected))
+    add_ratios(results)
 
 
-def _pictures(source: Optional[Path]) -> List[Any]:
+def add_start_up(
+    results: List[Dict[str, Any]], loaded: List[Loaded], threads: Optional[int]
+) -> None:
+    """Add the time to the first detections and the peak memory to results of `describe`."""
+    from kd_yolo_ros.cli.start_up import start_up
+
+    for result, one in progress(list(zip(results, loaded)), 'start'):
+        result.update(start_up(one.variant, threads))
+
+
+def read_pictures(source: Optional[Path]) -> List[Any]:
+    """Return the first pictures of a source, or without one a grey picture of 720p."""
     import itertools
 
     import numpy as np
@@ -154,26 +113,28 @@ def _pictures(source: Optional[Path]) -> List[Any]:
 
     if source is None:
         return [np.full((720, 1280, 3), 114, np.uint8)]
-    # More would only fill memory; the models' work hardly depends on the picture.
-    return [frame.image for frame in itertools.islice(open_source(source), 64)]
+    return [frame.image for frame in itertools.islice(open_source(source), PICTURES)]
 
 
 def _print(results: List[Dict[str, Any]]) -> None:
-    best = min((r['model_ms']['p50'] for r in results if r['precision'] == 'fp32'), default=None)
+    from kd_yolo_ros.metrics.text import labels
+
     rows = [
         [
-            r['artifact'],
-            r['runtime'],
-            r['precision'],
-            f'{r["input"][0]}x{r["input"][1]}',
-            r['threads'],
-            *(r['infer_ms'][p] for p in ('p50', 'p95', 'p99')),
-            r['model_ms']['p50'],
-            r['model_ms']['p50'] / best if best else None,
-            r['size_mb'],
+            label,
+            result['infer_ms']['p50'],
+            *(result['model_ms'][p] for p in ('p50', 'p95')),
+            result['ratio'],
+            result['start_s'],
+            result['peak_rss_mb'] and round(result['peak_rss_mb']),
+            result['size_mb'],
         ]
-        for r in results
+        for label, result in zip(labels(results), results)
     ]
-    columns = ['artifact', 'runtime', 'precision', 'input', 'threads']
-    columns += ['infer p50 ms', 'p95', 'p99', 'infer+decode+nms p50', '× best fp32', 'MB']
-    print_table('bench', columns, rows)
+    columns = ['', 'infer', 'model', 'p95', '×fp32', 'start', 'RSS', 'MB']
+    names = ', '.join(dict.fromkeys(result['artifact'] for result in results))
+    print_table(f'{names}: {results[0]["threads"]} threads', columns, rows)
+    click.echo(
+        'infer, model (infer + decode + nms): p50, ms. p95: of model. ×fp32: model against the '
+        'fastest FP32 of the network. start: s to the first detections. RSS: peak, MB.'
+    )

@@ -85,7 +85,7 @@ def artifact_option(command: Callable) -> Callable:
 
 
 def model_options(command: Callable) -> Callable:
-    """Add --runtime, --precision and --threads: how a model is run."""
+    """Add --runtime, --provider, --precision and --threads: how a model is run."""
     command = click.option(
         '--threads', type=click.IntRange(min=1), help='Threads of one inference.'
     )(command)
@@ -96,8 +96,12 @@ def model_options(command: Callable) -> Callable:
         show_default=True,
         help='auto: the fastest INT8 that this machine runs well, else FP32.',
     )(command)
+    command = click.option(
+        '--provider',
+        help='Of the runtime: cpu, cuda, …; kd-yolo doctor lists them.  [default: cpu]',
+    )(command)
     return click.option(
-        '--runtime', default='auto', show_default=True, help='onnxruntime, openvino, …'
+        '--runtime', default='auto', show_default=True, help='onnxruntime, openvino, tflite, …'
     )(command)
 
 

@@ -36,6 +36,7 @@ def detect(
     score: Optional[float],
     iou: Optional[float],
     runtime: str,
+    provider: Optional[str],
     precision: str,
     threads: Optional[int],
     json_file: Optional[Path],
@@ -43,6 +44,7 @@ def detect(
     """Detect objects in SOURCE: a picture, a folder, a data set, a video or a bag."""
     import dataclasses
 
+    from kd_yolo_ros.cli.model_text import model_text
     from kd_yolo_ros.drawing import draw
     from kd_yolo_ros.frames import open_source
     from kd_yolo_ros.frames.pictures import Pictures
@@ -50,7 +52,7 @@ def detect(
     from kd_yolo_ros.metrics.report import new_report, write_json
     from kd_yolo_ros.predictor import Predictor
 
-    predictor = Predictor(artifact, runtime, precision, threads)
+    predictor = Predictor(artifact, runtime, precision, threads, provider=provider)
     own = predictor.thresholds
     predictor.thresholds = dataclasses.replace(
         own,
@@ -58,6 +60,7 @@ def detect(
         iou=own.iou if iou is None else iou,
     )
     predictor.warm_up()
+    click.echo(model_text(predictor.manifest))
     frames = open_source(source)
     if frames.length is None:
         raise UserError(

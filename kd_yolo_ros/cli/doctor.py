@@ -22,7 +22,7 @@ class Finding(NamedTuple):
     Attributes:
         what: that was looked for.
         state: 'ok', 'missing' or 'optional', the last for what may well be missing.
-        detail: version, precisions, or how to get it.
+        detail: version, providers and precisions, or how to get it.
     """
 
     what: str
@@ -33,7 +33,7 @@ class Finding(NamedTuple):
 @click.command()
 @common_options
 def doctor(json_file: Optional[Path]) -> None:
-    """Show ROS, middleware and runtimes; exit 1 when nothing can be run."""
+    """Show ROS, middleware and runtimes with their providers; exit 1 when none runs INT8."""
     from kd_yolo_ros.metrics.report import new_report, write_json
 
     runtimes = _runtimes()
@@ -45,8 +45,10 @@ def doctor(json_file: Optional[Path]) -> None:
     click.echo(f'{host["os"]}, {host["cpu"]}, {host["cores"]} cores, {host["memory_gb"]} GB')
     click.echo(f'CPU features that matter: {", ".join(host["cpu_features"]) or "none"}')
     print_table('doctor', ['what', 'state', 'detail'], findings)
-    if not any(finding.state == 'ok' for finding in runtimes):
-        click.echo('No runtime is installed: pip install onnxruntime or openvino.', err=True)
+    if not any(finding.state == 'ok' and 'int8' in finding.detail for finding in runtimes):
+        click.echo(
+            'No runtime for INT8 is installed: pip install onnxruntime or openvino.', err=True
+        )
         raise SystemExit(1)
 
 
@@ -93,12 +95,17 @@ def _runtimes() -> List[Finding]:
                 findings.append(Finding(name, 'optional', f'not installed: {backend.install}'))
                 continue
             importlib.import_module(backend.package)
+            providers = ', '.join(backend.providers())
         except Exception as error:  # an import may fail in any way
             findings.append(Finding(name, 'missing', f'does not import: {error}'))
             continue
+        if not providers:
+            detail = f'{backend.version()}: finds no device to run on'
+            findings.append(Finding(name, 'missing', detail))
+            continue
         precisions: Dict[str, str] = backend.precisions()
         detail = ', '.join(f'{precision} ({remark})' for precision, remark in precisions.items())
-        findings.append(Finding(name, 'ok', f'{backend.version()}: {detail}'))
+        findings.append(Finding(name, 'ok', f'{backend.version()} on {providers}: {detail}'))
     return findings
 
 

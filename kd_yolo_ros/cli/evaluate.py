@@ -45,6 +45,7 @@ def evaluate(
     out: Optional[Path],
     imgsz: Optional[Tuple[int, int]],
     runtime: str,
+    provider: Optional[str],
     precision: str,
     threads: Optional[int],
     csv_file: Path,
@@ -64,7 +65,7 @@ def evaluate(
     if out is not None:
         check_out(out, ['report.json'])
     predictor = open_predictor(
-        find_artifact(model), runtime, precision, threads, AP_THRESHOLDS, imgsz
+        find_artifact(model), runtime, precision, threads, AP_THRESHOLDS, imgsz, provider
     )
     predictor.warm_up()
     source, truth = open_dataset(data, images)
@@ -82,7 +83,6 @@ def evaluate(
     )
     if json_file:
         write_json(json_file, report)
-    append_csv(csv_file, report)
     title = (
         f'{predictor.manifest.name}, {running.runtime} {running.precision}, '
         f'{result["images"]} pictures'
@@ -95,3 +95,4 @@ def evaluate(
         click.echo(f'Not counted, the model lacks them: {", ".join(result["missing_classes"])}')
     if out is not None:
         click.echo(f'Report: {write_report(out, report)}')
+    append_csv(csv_file, report)

@@ -86,6 +86,7 @@ def replay(
     out: Path,
     video: bool,
     runtime: str,
+    provider: Optional[str],
     precision: str,
     threads: Optional[int],
     csv_file: Path,
@@ -102,7 +103,7 @@ def replay(
     # Everything that can be refused is refused before a node is started.
     loaded = open_model(artifact)
     names = loaded.manifest.class_names
-    loaded.model_path(select(loaded.manifest, runtime, precision).file)
+    loaded.model_path(select(loaded.manifest, runtime, precision, provider).file)
     frames = open_source(source, size=size, topic=topic)
     if frames.length is None:
         raise UserError(f'{source} has no end; start the camera_node and the detector_node.')
@@ -117,6 +118,7 @@ def replay(
     parameters: Dict[str, Any] = {
         'artifact': str(artifact.resolve()),
         'runtime': runtime,
+        'provider': provider or '',
         'precision': precision,
         'threads': threads or 0,
         'autostart': True,
@@ -153,11 +155,11 @@ def replay(
     report_path = write_report(out, report)
     if json_file:
         write_json(json_file, report)
-    append_csv(csv_file, report)
     _print(report)
     click.echo(f'Report: {report_path}')
     if video:
         click.echo(f'Video:  {out / VIDEO}')
+    append_csv(csv_file, report)
 
 
 def _ground_truth(source: str, given: Optional[str]) -> Any:

@@ -57,6 +57,22 @@ class ResampledAP:
         rows = [matches.average_precision(weights) for matches in self._classes]
         return np.array(rows, np.float64).reshape(-1, 2)
 
+    def evaluate(self) -> Dict[str, Any]:
+        """Return what `CocoAP.evaluate` returns of the pictures as they are."""
+        per_class = self.per_class(np.ones(len(self.pictures)))
+        mean = _present_mean(per_class).tolist() if self.names else [None, None]
+        return {
+            'map50_95': mean[0],
+            'map50': mean[1],
+            'per_class': {
+                name: {'map50_95': values[0], 'map50': values[1], 'instances': instances}
+                for name, values, instances in zip(
+                    self.names, per_class.tolist(), self.instances.tolist()
+                )
+            },
+            'images': len(self.pictures),
+        }
+
 
 class Interval(NamedTuple):
     """A difference of AP, in -1..1, and where it lies when other pictures are drawn."""
@@ -81,6 +97,15 @@ class Difference:
     map50_95: Interval
     map50: Interval
     per_class: Dict[str, Interval]
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            'level': self.level,
+            'map50_95': self.map50_95._asdict(),
+            'map50': self.map50._asdict(),
+            'per_class': {name: one._asdict() for name, one in self.per_class.items()},
+        }
 
 
 def enough_resamples(level: float) -> int:

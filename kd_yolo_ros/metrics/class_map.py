@@ -30,16 +30,22 @@ class ClassMap(NamedTuple):
 
 
 def map_classes(
-    names_model: Sequence[str], truth: GroundTruth, class_map: ClassMapFile = None
+    names_model: Sequence[str],
+    truth: GroundTruth,
+    class_map: ClassMapFile = None,
+    absent_too: bool = False,
 ) -> ClassMap:
     """Match the data set's classes with the model's.
 
     Args:
         names_model: the model's class names in order.
-        truth: the data set; only the classes that occur in it matter.
+        truth: the data set; only the classes that occur in it matter, as far as not
+            `absent_too`.
         class_map: YAML file or mapping of {data set's name or number: model's name or number,
             or null for a class that is not to count}.
             What it does not mention is matched as without it.
+        absent_too: also match classes that the data set, or else the map, names without there
+            being an object of them.
 
     Raises:
         UserError: it cannot be told which class is meant, or none is common to both.
@@ -49,7 +55,10 @@ def map_classes(
     to_model: Dict[int, int] = {}
     missing: List[str] = []
     used = set()
-    for class_id in truth.class_ids:
+    class_ids = set(truth.class_ids)
+    if absent_too:
+        class_ids.update(truth.names or (int(key) for key in given if _is_number(key)))
+    for class_id in sorted(class_ids):
         name = None if truth.names is None else truth.names[class_id]
         keys = [key for key in (name, class_id, str(class_id)) if key in given]
         used.update(keys)
@@ -77,7 +86,7 @@ def map_classes(
     unknown = [key for key in given if key not in known and not _is_number(key)]
     if unknown:
         raise UserError(f'class map: {truth.description} has no class {unknown[0]!r}')
-    if truth.class_ids and not to_model:
+    if class_ids and not to_model:
         raise UserError(
             f'{truth.description} and the model have no class in common '
             f'({", ".join(missing[:5])} against {", ".join(names_model[:5])}): '

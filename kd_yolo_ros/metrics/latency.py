@@ -25,13 +25,16 @@ STAGES = (
     RECEIVE, CONVERT, LETTERBOX, INFER, DECODE, NMS, MASKS, MESSAGE, PUBLISH, TOTAL,
 )  # fmt: skip
 MODEL_STAGES = (INFER, DECODE, NMS)  # what a latency ratio between models counts
-PERCENTILES = (50, 95, 99)
+PERCENTILES = (10, 50, 90, 95, 99)
 
 Summary = Dict[str, Union[int, float, None]]
 
 
 def percentiles(samples_ms: Iterable[float]) -> Summary:
-    """Return p50, p95, p99, mean, min, max and count; None for all but count without samples."""
+    """Return p10, p50, p90, p95, p99, mean, min, max and count.
+
+    Without samples all but the count are None.
+    """
     samples = np.fromiter(samples_ms, np.float64)
     names = [f'p{p}' for p in PERCENTILES]
     if not samples.size:

@@ -6,13 +6,19 @@ Written for the person who has to decide by it.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Tuple
 
-from kd_yolo_ros.metrics.text import size_text
+from kd_yolo_ros.metrics.markdown_table import milliseconds, score, table
+from kd_yolo_ros.metrics.variant_page import variant_sections
 
 Report = Mapping[str, Any]
 
-_HEADINGS = {'evaluate': 'Accuracy', 'bench': 'Speed', 'replay': 'Replay'}
+_HEADINGS = {
+    'evaluate': 'Accuracy',
+    'bench': 'Speed',
+    'replay': 'Replay',
+    'report': 'Models, precisions and runtimes',
+}
 _SUMMARY = ('p50', 'p95', 'p99', 'mean', 'max')
 
 
@@ -39,7 +45,7 @@ def _measured(report: Report) -> str:
 def _sections(report: Report) -> List[str]:
     parts: List[str] = []
     if report.get('results'):
-        parts += _results(report['results'])
+        parts += variant_sections(report)
     if report.get('frames'):
         frames = report['frames']
         parts += ['## Frames', table(list(frames), [list(frames.values())])]
@@ -58,37 +64,11 @@ def _sections(report: Report) -> List[str]:
     return parts
 
 
-def _results(results: Sequence[Mapping[str, Any]]) -> List[str]:
-    base: Optional[float] = results[0]['infer_ms'].get('p50')
-    rows = []
-    for result in results:
-        p50 = result['infer_ms'].get('p50')
-        rows.append(
-            [
-                *(
-                    result.get(key)
-                    for key in ('artifact', 'runtime', 'precision', 'input', 'threads')
-                ),
-                *(_ms(result['infer_ms'].get(key)) for key in ('p50', 'p95', 'p99')),
-                f'{base / p50:.2f}×' if base and p50 else None,
-                _ms(result['size_mb']),
-                _score(result.get('map50_95')),
-            ]
-        )
-    head = ['artifact', 'runtime', 'precision', 'input', 'threads', 'p50', 'p95', 'p99']
-    note = 'Speed-up is against the first row, by p50 of inference.'
-    return [
-        '## Inference (ms)',
-        table([*head, 'speed-up', 'size (MB)', 'AP50-95'], rows),
-        note,
-    ]
-
-
 def _accuracy(ap: Mapping[str, Any]) -> List[str]:
-    whole = [_score(ap['map50_95']), _score(ap['map50']), ap['images']]
+    whole = [score(ap['map50_95']), score(ap['map50']), ap['images']]
     parts = ['## Average precision', table(['AP50-95', 'AP50', 'pictures'], [whole])]
     head, rows = _accuracy_table(ap)
-    parts.append(table(head, [[_score(v) if _is_score(v) else v for v in row] for row in rows]))
+    parts.append(table(head, [[score(v) if _is_score(v) else v for v in row] for row in rows]))
     if ap.get('by_size'):
         parts.append(
             'Sizes are of the box in the picture: small is below 32x32 pixels, large above 96x96. '
@@ -140,22 +120,4 @@ def machine(report: Report) -> List[str]:
 
 
 def _summary(times: Mapping[str, Any]) -> List[str]:
-    return [_ms(times.get(key)) for key in _SUMMARY]
-
-
-def _ms(value: Optional[float]) -> str:
-    return '–' if value is None else f'{value:.2f}'
-
-
-def _score(value: Optional[float]) -> str:
-    return '–' if value is None else f'{value:.3f}'
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a table; what is None shows as a dash."""
-    lines = [head, ['---'] * len(head), *rows]
-    return '\n'.join('| ' + ' | '.join(_cell(cell) for cell in line) + ' |' for line in lines)
-
-
-def _cell(value: Any) -> str:
-    return '–' if value is None else str(size_text(value)).replace('|', '\\|').replace('\n', ' ')
+    return [milliseconds(times.get(key)) for key in _SUMMARY]

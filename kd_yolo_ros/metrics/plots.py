@@ -10,7 +10,8 @@ import numpy as np
 from kd_yolo_ros.metrics.accuracy_plots import accuracy_plots
 from kd_yolo_ros.metrics.figure import GREY, GRID, legend, make_figure, to_png
 from kd_yolo_ros.metrics.latency import RECEIVE, STAGES, TOTAL
-from kd_yolo_ros.metrics.text import size_text
+from kd_yolo_ros.metrics.text import labels
+from kd_yolo_ros.metrics.variant_plots import variant_plots
 
 Report = Mapping[str, Any]
 Summary = Mapping[str, float]
@@ -27,11 +28,12 @@ def plots(report: Report) -> Dict[str, Tuple[str, bytes]]:
         title = 'Time per stage'
         rows = [(stage, stages[stage]) for stage in STAGES if stage in stages]
         figures['stages.png'] = title, _bars(title, subtitle(report), rows)
-    results = [r for r in report.get('results', []) if r['infer_ms'].get('p50') is not None]
+    results = [r for r in report.get('results', []) if (r.get('infer_ms') or {}).get('p50')]
     if results:
         title = 'Inference time'
-        rows = [(label(result, report), result['infer_ms']) for result in results]
+        rows = [(name, result['infer_ms']) for name, result in zip(labels(results), results)]
         figures['infer.png'] = title, _bars(title, report['host']['cpu'], rows)
+    figures.update(variant_plots(report))
     series = report.get('latency_series')
     if series and series['latency_ms']:
         title = 'Latency from sending a picture to its detections'
@@ -44,16 +46,6 @@ def subtitle(report: Report) -> str:
     """Return what was measured in one line: artifact, runtime, precision, mode, CPU."""
     parts = [report.get(key) for key in ('artifact', 'runtime', 'precision', 'mode')]
     return ' · '.join([str(part) for part in parts if part] + [report['host']['cpu']])
-
-
-def label(result: Mapping[str, Any], report: Report) -> str:
-    """Name one of a bench's results by what tells it from the others."""
-    keys = ('artifact', 'runtime', 'precision', 'input', 'threads')
-    several = [key for key in keys if len({str(r.get(key)) for r in report['results']}) > 1]
-    unit = {'threads': ' threads'}
-    return ' · '.join(
-        f'{size_text(result.get(key))}{unit.get(key, "")}' for key in several or keys[:3]
-    )
 
 
 def _with_samples(stages: Any) -> Dict[str, Summary]:

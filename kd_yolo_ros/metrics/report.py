@@ -13,6 +13,7 @@ import io
 import json
 import os
 import re
+import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Union
@@ -74,9 +75,13 @@ def write_json(path: PathLike, report: Any) -> None:
 
 
 def write_report(folder: PathLike, report: Report) -> Path:
-    """Write report.json, report.md and its plots to a folder; return the path of report.md."""
+    """Write report.json, report.md and its plots to a folder; return the path of report.md.
+
+    A report of several results also gets results.csv.
+    """
     from kd_yolo_ros.metrics.markdown import to_markdown
     from kd_yolo_ros.metrics.plots import plots
+    from kd_yolo_ros.metrics.results_csv import results_csv
 
     folder = Path(folder)
     plain = _plain(report)
@@ -85,19 +90,31 @@ def write_report(folder: PathLike, report: Report) -> Path:
         write_whole(folder / name, png)
     text = to_markdown(plain, {name: title for name, (title, _) in pictures.items()})
     write_whole(folder / 'report.md', text.encode())
+    if 'results' in plain:
+        write_whole(folder / 'results.csv', results_csv(plain['results']).encode())
     write_json(folder / 'report.json', plain)
     return folder / 'report.md'
 
 
 def check_csv(path: PathLike) -> None:
     """Raise UserError where `append_csv` would, before anything is measured for it."""
+    path = Path(path)
+    made = [folder for folder in path.absolute().parents if not folder.exists()]
     try:
-        with open(path, encoding='utf-8') as file:
-            _check_header(file.readline(), path)
-    except FileNotFoundError:
-        return
+        if path.exists():
+            with open(path, 'a+', encoding='utf-8') as file:
+                file.seek(0)
+                _check_header(file.readline(), path)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
     except OSError as error:
-        raise UserError(f'{path} cannot be read: {error.strerror}') from error
+        raise UserError(f'{path} cannot be written: {error.strerror}') from error
+    finally:
+        for folder in made:  # it may come to nothing yet
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _check_header(header: str, path: PathLike) -> None:

@@ -183,6 +183,7 @@ class InferenceNode(LifecycleNode):
             runtime=values['runtime'],
             precision=values['precision'],
             threads=values['threads'] or None,
+            provider=values['provider'] or None,
         )
         problem = parameters.check(self.get_parameter('classes'), predictor.class_names)
         if problem:

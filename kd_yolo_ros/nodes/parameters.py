@@ -15,7 +15,15 @@ from kd_yolo_ros.manifest import PRECISIONS, Thresholds
 Type = Parameter.Type
 
 # Read when the node is configured.
-MODEL_PARAMETERS = ('artifact', 'runtime', 'precision', 'threads', 'image_transport', 'class_id')
+MODEL_PARAMETERS = (
+    'artifact',
+    'runtime',
+    'provider',
+    'precision',
+    'threads',
+    'image_transport',
+    'class_id',
+)
 # May change at any time.
 THRESHOLD_PARAMETERS = (
     'score_threshold',
@@ -38,7 +46,8 @@ def declare(node: Node) -> None:
     unit = FloatingPointRange(from_value=0.0, to_value=1.0)
     rows: Sequence[Tuple[str, Any, str, Any]] = (
         ('artifact', '', 'Model: an artifact or plain export; empty for the bundled one', None),
-        ('runtime', 'auto', 'Runtime that runs it: auto, onnxruntime, openvino', None),
+        ('runtime', 'auto', 'Runtime that runs it: auto, onnxruntime, openvino, …', None),
+        ('provider', '', 'What of the runtime executes: cpu, cuda, …; empty for its CPU', None),
         ('precision', 'auto', 'auto, fp32, bf16, fp16 or int8', None),
         ('threads', 0, 'Threads of one inference; 0 for the runtime choice', (0, 1024)),
         ('image_transport', 'raw', 'raw: topic image; compressed: topic image/compressed', None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,16 @@ from processes import run_python, without
 
 from kd_yolo_ros.backends import backend_class, installed_runtimes
 from kd_yolo_ros.cpu import cpu_features
-from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.errors import UnsupportedError, UserError
 
 RUNTIMES = ('onnxruntime', 'openvino')
 HAS_BF16 = bool({'avx512_bf16', 'amx_bf16'} & cpu_features())
 (FILE,) = tiny_manifest().files
 
 
-def load(runtime, path, precision='fp32', threads=None, **changes):
+def load(runtime, path, precision='fp32', threads=None, provider=None, **changes):
     file = dataclasses.replace(FILE, **changes)
-    return backend_class(runtime)(Path(path), file, precision, threads)
+    return backend_class(runtime)(Path(path), file, precision, threads, provider)
 
 
 @pytest.fixture(scope='module')
@@ -43,9 +44,6 @@ def test_what_really_runs(runtime, tiny_artifact):
     assert running.runtime == runtime and running.precision == 'fp32' and running.threads == 1
     assert 'CPU' in running.provider
     assert running.runtime_version == __import__(runtime).__version__.split('-')[0]
-    levels = [(HEIGHT // s, WIDTH // s) for s in (8, 16, 32)]
-    channels = 3 * (5 + len(CLASS_NAMES))
-    assert backend.output_shapes == [(1, channels, *level) for level in levels]
 
 
 @pytest.mark.parametrize('runtime', RUNTIMES)
@@ -54,9 +52,147 @@ def test_threads_left_to_the_runtime(runtime, tiny_artifact):
     assert 1 <= backend.running.threads <= os.cpu_count()
 
 
+@pytest.mark.parametrize('runtime', RUNTIMES)
+def test_the_cpu_by_name(runtime, tiny_artifact):
+    assert backend_class(runtime).providers()[0] == 'cpu'
+    by_name = load(runtime, tiny_artifact / 'model.onnx', threads=1, provider='CPU').running
+    assert by_name == load(runtime, tiny_artifact / 'model.onnx', threads=1).running
+
+
+@pytest.mark.parametrize('runtime', RUNTIMES)
+@pytest.mark.parametrize('provider', ['abacus', '', 'CPUExecutionProvider'])
+def test_a_provider_that_is_not_there(runtime, provider, tiny_artifact):
+    with pytest.raises(UserError) as raised:
+        load(runtime, tiny_artifact / 'model.onnx', provider=provider)
+    present = ', '.join(backend_class(runtime).providers())
+    expected = f"has no provider '{provider}' on this machine; it has {present}."
+    assert str(raised.value).endswith(expected)
+
+
+@pytest.mark.filterwarnings('ignore:Specified provider')
+def test_onnx_runtime_with_a_provider_that_it_has_but_cannot_start(tiny_artifact, monkeypatch):
+    """Such as CUDA without its libraries: ONNX Runtime prints that and goes on with the CPU."""
+    monkeypatch.setattr(backend_class('onnxruntime'), 'providers', lambda *_: ['cpu', 'cuda'])
+    with pytest.raises(UserError) as raised:
+        load('onnxruntime', tiny_artifact / 'model.onnx', provider='cuda')
+    sentence = str(raised.value)
+    assert 'model.onnx with CUDAExecutionProvider alone' in sentence
+    assert sentence.endswith('or choose --provider cpu.')
+    assert isinstance(raised.value, UnsupportedError)
+
+
+@pytest.mark.parametrize(
+    ('provider', 'precision', 'expected', 'entries'),
+    [
+        ('cpu', 'fp32', ['CPUExecutionProvider'], {}),
+        ('cuda', 'fp32', ['CUDAExecutionProvider'], {'session.disable_cpu_ep_fallback': '1'}),
+        (
+            'tensorrt',
+            'int8',
+            [
+                (
+                    'TensorrtExecutionProvider',
+                    {'trt_int8_enable': True, 'trt_fp16_enable': True},
+                ),
+                'CUDAExecutionProvider',
+            ],
+            {},
+        ),
+        (
+            'tensorrt',
+            'fp32',
+            [
+                (
+                    'TensorrtExecutionProvider',
+                    {'trt_int8_enable': False, 'trt_fp16_enable': False},
+                ),
+                'CUDAExecutionProvider',
+            ],
+            {},
+        ),
+    ],
+)
+def test_what_onnx_runtime_is_asked_for(
+    provider, precision, expected, entries, tiny_artifact, monkeypatch
+):
+    """The session itself is a stand-in, which has taken the first provider."""
+    import onnxruntime
+
+    asked = {}
+
+    class Session:
+        def __init__(self, path, options, providers, **more):
+            first = providers[0]
+            self.options = options
+            asked.update(providers=providers, first=first if type(first) is str else first[0])
+            for key in entries:
+                asked[key] = options.get_session_config_entry(key)
+            if not entries:
+                with pytest.raises(Exception, match='disable_cpu_ep_fallback'):
+                    options.get_session_config_entry('session.disable_cpu_ep_fallback')
+
+        def get_providers(self):
+            return [asked['first']]
+
+        def get_inputs(self):
+            return [types.SimpleNamespace(name='images', shape=[1, HEIGHT, WIDTH, 3])]
+
+        def get_session_options(self):
+            return self.options
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', Session)
+    backend = backend_class('onnxruntime')
+    monkeypatch.setattr(backend, 'providers', lambda *_: ['cpu', 'cuda', 'tensorrt'])
+    path = tiny_artifact / 'model.onnx'
+    file = dataclasses.replace(FILE, precision=precision)
+    running = backend(path, file, precision, 1, provider).running
+    assert asked['providers'] == expected and running.provider == asked['first']
+    assert {key: asked[key] for key in entries} == entries
+
+
+def test_fp16_runs_as_fp16_or_not_at_all(tiny_artifact):
+    """CPUs without its arithmetic compute in another type, which nobody asked for."""
+    path = tiny_artifact / 'model.onnx'
+    try:
+        file = dataclasses.replace(FILE, precision='fp16')
+        running = backend_class('openvino')(path, file, 'fp16', 1).running
+    except UnsupportedError as error:
+        assert 'in fp16 on CPU and took' in str(error) and '--precision' in str(error)
+    else:
+        assert running.precision == 'fp16'
+
+
+def test_openvino_on_another_device_of_the_same_kind(tiny_artifact, monkeypatch):
+    import openvino
+
+    class Compiled:
+        inputs = outputs = ()
+
+        def get_property(self, name):
+            return ['GPU.0']
+
+    monkeypatch.setattr(openvino.Core, 'compile_model', lambda *_: Compiled())
+    backend = backend_class('openvino')
+    monkeypatch.setattr(backend, 'providers', lambda *_: ['cpu', 'gpu', 'gpu.0', 'gpu.1'])
+    path = tiny_artifact / 'model.onnx'
+    with pytest.raises(UserError, match=r'on GPU\.1 and took GPU\.0'):
+        load('openvino', path, provider='gpu.1')
+
+
+def test_openvino_on_a_device_that_it_names_but_cannot_start(tiny_artifact, monkeypatch):
+    monkeypatch.setattr(backend_class('openvino'), 'providers', lambda *_: ['cpu', 'gpu'])
+    with pytest.raises(UserError, match='OpenVINO cannot load'):
+        load('openvino', tiny_artifact / 'model.onnx', provider='gpu')
+    with pytest.raises(UserError, match='no bf16 on GPU'):
+        load('openvino', tiny_artifact / 'model.onnx', 'bf16', provider='gpu')
+
+
 def test_both_answer_alike(tiny_artifact, picture):
     """Against numbers worked out by hand, too: a cell that is full of red."""
     answers = [load(r, tiny_artifact / 'model.onnx').infer(picture) for r in RUNTIMES]
+    levels = [(HEIGHT // s, WIDTH // s) for s in (8, 16, 32)]
+    channels = 3 * (5 + len(CLASS_NAMES))
+    assert [a.shape for a in answers[0]] == [(1, channels, *level) for level in levels]
     for first, second in zip(*answers, strict=True):
         assert first.dtype == second.dtype == np.float32
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-3)

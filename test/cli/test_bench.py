@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import shutil
 
 import pytest
@@ -11,9 +12,10 @@ from artifacts import write_dataset
 from processes import kd_yolo, without
 from reports import read_report
 
+from kd_yolo_ros.artifact import load_artifact, write_artifact
 from kd_yolo_ros.backends import backend_class
-from kd_yolo_ros.cli.bench import BLOCK
 from kd_yolo_ros.manifest import PRECISIONS
+from kd_yolo_ros.metrics.speed import BLOCK
 
 
 def bench(*options, cwd, path=()):
@@ -37,9 +39,14 @@ def test_everything_that_runs_here(tiny_artifact, tmp_path):
         assert 0 < result['infer_ms']['p50'] <= result['infer_ms']['p95']
         assert result['infer_ms']['p50'] < result['model_ms']['p50']
         assert result['size_mb'] == (tiny_artifact / 'model.onnx').stat().st_size / 1e6
-        assert f'{result["runtime"]}' in text
+        assert f'{result["runtime"]} · {result["precision"]}' in text
+        assert result['start_s'] > 0 and 30 < result['peak_rss_mb'] < 2000
+        assert result['ratio'] > 0 and result['file'] == 'model.onnx'
+    assert min(r['ratio'] for r in results if r['precision'] == 'fp32') == 1
+    assert max(len(line.rstrip()) for line in text.splitlines() if '│' in line) <= 80
     rows = list(csv.DictReader((tmp_path / 'runs' / 'runs.csv').open()))
     assert [(row['runtime'], row['precision']) for row in rows] == expected
+    assert all(float(row['peak_rss_mb']) > 30 for row in rows)
 
 
 OPENVINO = set(backend_class('openvino').precisions())
@@ -56,6 +63,29 @@ def test_several_artifacts_on_pictures_with_a_report(tiny_artifact, tmp_path):
     assert [r['runtime'] for r in results] == ['onnxruntime', 'openvino'] * 2
     assert 'report/report.md' in text and (tmp_path / 'report' / 'report.json').is_file()
     assert 'openvino' in (tmp_path / 'report' / 'report.md').read_text()
+    rows = list(csv.DictReader((tmp_path / 'report' / 'results.csv').open()))
+    assert [row['artifact'] for row in rows] == [tiny_artifact.name, tiny_artifact.name] + [
+        'other'
+    ] * 2
+    assert all(float(row['model_ms.p90']) >= float(row['model_ms.p10']) > 0 for row in rows)
+
+
+def test_what_is_left_out_is_said(tiny_artifact, tmp_path):
+    artifact = load_artifact(tiny_artifact)
+    (fp32,) = artifact.manifest.files
+    int8 = {'path': 'other.onnx', 'precision': 'int8', 'sha256': {}}
+    other = dataclasses.replace(fp32, **int8, cpu_features=('none',))
+    manifest = dataclasses.replace(artifact.manifest, files=(fp32, other))
+    sources = dict.fromkeys(('model.onnx', 'other.onnx'), tiny_artifact / 'model.onnx')
+    write_artifact(tmp_path / 'two', manifest, sources)
+    results, _ = bench('two', '--runtime', 'onnxruntime', '--out', 'out', cwd=tmp_path)
+    assert [one['precision'] for one in results] == ['fp32']
+    (left_out,) = read_report(tmp_path / 'out' / 'report.json', 'bench')['left_out']
+    assert (left_out['file'], left_out['precision']) == ('other.onnx', 'int8')
+    assert 'this CPU lacks none' in left_out['reason']
+    assert 'this CPU lacks none' in (tmp_path / 'out' / 'report.md').read_text()
+    done = kd_yolo('bench', 'two', '--precision', 'int8', cwd=tmp_path)
+    assert 'this CPU lacks none' in done.refused()
 
 
 def test_runtimes_from_a_file(tiny_artifact, tmp_path):
@@ -79,6 +109,8 @@ def test_a_runtime_that_is_not_installed_is_left_out(tiny_artifact, tmp_path):
         (['{artifact}', 'none'], 'none does not exist'),
         (['{artifact}', '--runtime', 'fast'], "no runtime 'fast'"),
         (['{artifact}', '--precision', 'int8'], 'no artifact offers'),
+        (['{artifact}', '--provider', 'abacus'], "no provider 'abacus'"),
+        (['{artifact}', '--csv', '/proc/none/runs.csv'], 'runs.csv cannot be written'),
         (['{artifact}', '--source', 'nowhere'], 'nowhere'),
     ],
 )

@@ -30,7 +30,8 @@ def test_this_machine(tmp_path):
     for runtime in ('onnxruntime', 'openvino'):
         assert found[runtime]['state'] == 'ok'
         detail = found[runtime]['detail']
-        assert detail.startswith(metadata.version(runtime)) and 'fp32 (full speed)' in detail
+        assert detail.startswith(f'{metadata.version(runtime)} on cpu')
+        assert 'fp32 (full speed)' in detail
         assert 'int8 (' in detail
     assert found['training']['state'] == 'ok'
 
@@ -48,6 +49,15 @@ def test_without_ros(tmp_path):
     assert found['ROS 2']['detail'].startswith('rclpy, vision_msgs: ')
 
 
+def test_a_runtime_without_a_device(tmp_path):
+    """TensorRT where no GPU is: a package of its name, and no CUDA."""
+    (tmp_path / 'path' / 'tensorrt').mkdir(parents=True)
+    (tmp_path / 'path' / 'tensorrt' / '__init__.py').write_text("__version__ = '10.3'\n")
+    _, found = findings(tmp_path, path=[tmp_path / 'path'])
+    assert found['tensorrt']['state'] == 'missing'
+    assert found['tensorrt']['detail'] == '10.3: finds no device to run on'
+
+
 def test_without_a_runtime(tmp_path):
     done, found = findings(tmp_path, 'openvino')
     done.succeeded()
@@ -58,10 +68,12 @@ def test_without_a_runtime(tmp_path):
     }
 
 
-def test_without_any_runtime(tmp_path):
-    done, _ = findings(tmp_path, 'openvino', 'onnxruntime')
+def test_without_any_runtime_for_int8(tmp_path):
+    absent = ('openvino', 'onnxruntime', 'ai_edge_litert', 'tflite_runtime', 'tensorrt')
+    done, found = findings(tmp_path, *absent)
+    assert found['opencv']['state'] == 'ok'  # which is never missing, and no choice for INT8
     assert done.status == 1
-    assert 'No runtime is installed: pip install onnxruntime or openvino.' in done.stderr
+    assert 'No runtime for INT8 is installed: pip install onnxruntime or openvino.' in done.stderr
 
 
 def test_without_training(tmp_path):

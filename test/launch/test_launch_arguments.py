@@ -74,7 +74,7 @@ def test_what_is_not_given_is_left_to_the_file(detector: Callable[..., list[Any]
 
 
 def test_what_is_given_wins(detector: Callable[..., list[Any]]) -> None:
-    given = {'artifact': '/models/a b', 'precision': 'int8'}
+    given = {'artifact': '/models/a b', 'precision': 'int8', 'provider': 'cuda'}
     file, values = detector(**given)
     assert Path(file).is_file()
     assert given.items() <= values.items() and 'runtime' not in values

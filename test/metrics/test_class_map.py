@@ -88,3 +88,12 @@ def test_files_that_are_no_map(tmp_path):
 def test_null_leaves_a_class_out():
     mapping = map_classes(MODEL, data_set(None, [0, 3]), {0: None, 3: 'car'})
     assert mapping.to_model == {3: 1} and mapping.missing == ['class 0']
+
+
+def test_classes_that_no_object_is_of():
+    named = data_set({0: 'car', 1: 'van'}, [1])
+    assert map_classes(MODEL, named, {'van': 'car'}).to_model == {1: MODEL.index('car')}
+    both = map_classes(MODEL, named, {'van': 'car'}, absent_too=True)
+    assert both.to_model == dict.fromkeys((0, 1), MODEL.index('car'))
+    numbers = map_classes(MODEL, data_set(None, [0]), {0: 'car', 5: 'car', 6: None}, True)
+    assert set(numbers.to_model) == {0, 5} and numbers.missing == ['class 6']

@@ -24,6 +24,7 @@ from kd_yolo_ros.metrics.latency import STAGES, StageTimes, percentiles
 from kd_yolo_ros.metrics.report import (
     CSV_COLUMNS,
     append_csv,
+    check_csv,
     csv_rows,
     new_report,
     write_json,
@@ -103,7 +104,31 @@ def detailed_report(classes=3):
     return new_report('evaluate', **RUNNING, **ap.evaluate(details=True))
 
 
-REPORTS = [evaluate_report, bench_report, replay_report, detailed_report]
+def variant_report():
+    """Of an FP32 and its INT8, which is faster and loses a point."""
+    times, interval = stage_times().summary(), {'difference': -0.01, 'low': -0.02, 'high': 0.005}
+    classes = {f'class {n}': interval for n in range(3)}
+    difference = {'level': 0.95, 'map50_95': interval, 'map50': interval, 'per_class': classes}
+    cost = {'stages_ms': times, 'infer_ms': times['infer'], 'model_ms': times['infer']}
+    common = {**RUNNING, **average_precision(), **cost, 'network': 'tiny', 'missing_classes': []}
+    fp32 = {'precision': 'fp32', 'file': 'model.onnx', 'size_mb': 7.5, 'difference': None}
+    int8 = {'file': 'x64.onnx', 'size_mb': 2.1, 'difference': difference, 'missing_classes': ['e']}
+    data = {'name': 'street', 'images': 12, 'pictures_sha256': 'ab', 'left_out': 3}
+    data['repeated'] = 2
+    left_out = {'artifact': 'tiny', 'file': 'x.onnx', 'runtime': 'openvino'}
+    return new_report(
+        'report',
+        data=[{**data, 'unlabelled': 1, 'skipped': [['a.png', 'empty']]}],
+        left_out=[{**left_out, 'precision': 'bf16', 'reason': 'no instructions.'}],
+        **{'images': 12, 'resamples': 1000, 'level': 0.95, 'seed': 0, 'rounds': 4},
+        results=[
+            {**common, **fp32, 'ratio': 1.0, 'start_s': 0.5, 'peak_rss_mb': 160.0},
+            {**common, **int8, 'ratio': 0.5, 'start_s': 0.7, 'peak_rss_mb': 120.0},
+        ],
+    )
+
+
+REPORTS = [evaluate_report, bench_report, replay_report, detailed_report, variant_report]
 
 
 def written(path, report):
@@ -140,6 +165,10 @@ def test_the_schema_is_one_and_knows_the_stages():
         (replay_report, ['latency_ms']),
         (replay_report, ['stages_ms']),
         (replay_report, ['ap', 'map50']),
+        (variant_report, ['data']),
+        (variant_report, ['results', 0, 'difference']),
+        (variant_report, ['results', 1, 'difference', 'map50_95', 'low']),
+        (variant_report, ['results', 1, 'map50']),
     ],
 )
 def test_schema_asks_for_what_is_needed(tmp_path, make, path):
@@ -200,12 +229,14 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
         ),
         (bench_report, {'infer.png'}),
         (replay_report, {'stages.png', 'latency.png', 'per_class.png'}),
+        (variant_report, {'infer.png', 'ap_over_latency.png', 'differences.png'}),
     ],
 )
 def test_markdown_and_plots(tmp_path, make, pictures):
     report = make()
     path = write_report(tmp_path / 'out', report)
-    assert {p.name for p in path.parent.iterdir()} == {'report.md', 'report.json', *pictures}
+    files = {'report.md', 'report.json', *pictures, *(['results.csv'] * ('results' in report))}
+    assert {p.name for p in path.parent.iterdir()} == files
     text = path.read_text()
     assert set(re.findall(r'!\[[^]]+\]\(([^)]+)\)', text)) == pictures
     for name in pictures:
@@ -246,10 +277,31 @@ def test_markdown_tells_size_and_threshold(tmp_path):
 
 def test_markdown_says_how_much_faster(tmp_path):
     report = bench_report()
-    first, second = report['results']
-    second['infer_ms'] = {key: value / 2 for key, value in first['infer_ms'].items()}
+    report['results'][1]['ratio'] = 0.5
     text = write_report(tmp_path, report).read_text()
-    assert '2.00×' in text and '| 384x640 |' in text
+    (row,) = [line for line in text.splitlines() if line.startswith('| tiny | onnxruntime | int8')]
+    assert '| 0.50 |' in row and '| 384x640 |' in row
+    assert 'RSS, MB' not in text, 'a column in which nothing stands'
+
+
+def test_markdown_says_what_precision_costs(tmp_path):
+    text = write_report(tmp_path, variant_report()).read_text()
+    assert '-1.00 [-2.00, +0.50]' in text and '95% interval from 1000' in text
+    assert '| class 2 | 3 | 0.300 | 0.300 (-1.0) |' in text
+    assert '| street | 12 | 3 | 2 | 1 | 1 |' in text
+    assert 'Left out: tiny, x.onnx on openvino in bf16: no instructions.' in text
+    assert 'Not counted for onnxruntime · int8: e.' in text
+    rows = read_rows(tmp_path / 'results.csv')
+    assert [row['difference.map50_95.low'] for row in rows] == ['', '-0.02']
+    assert [row['peak_rss_mb'] for row in rows] == ['160.0', '120.0']
+    assert rows[0]['input'] == '384x640' and rows[1]['missing_classes'] == 'e'
+
+
+def test_markdown_warns_of_other_classes(tmp_path):
+    report = variant_report()
+    report['results'][1]['per_class'] = average_precision(2)['per_class']
+    text = write_report(tmp_path, report).read_text()
+    assert 'cannot be compared' in text and '| class 2 | 3 | 0.300 | – |' in text
 
 
 def read_rows(path):
@@ -262,10 +314,11 @@ def test_csv_rows(tmp_path):
     for make in REPORTS:
         append_csv(path, make())
     rows = read_rows(path)
-    kinds = ['evaluate', 'bench', 'bench', 'replay', 'evaluate']
+    kinds = ['evaluate', 'bench', 'bench', 'replay', 'evaluate', 'report', 'report']
     assert [row['kind'] for row in rows] == kinds
     assert tuple(rows[0]) == CSV_COLUMNS
-    assert [row['precision'] for row in rows] == ['int8', 'fp32', 'int8', 'int8', 'int8']
+    precisions = ['int8', 'fp32', 'int8', 'int8', 'int8', 'fp32', 'int8']
+    assert [row['precision'] for row in rows] == precisions
     infer = stage_times().summary()['infer']
     for row in rows[:4]:
         assert float(row['infer_p50_ms']) == pytest.approx(infer['p50'], rel=1e-5)
@@ -275,6 +328,7 @@ def test_csv_rows(tmp_path):
     assert float(rows[0]['map50_95']) == float(rows[3]['map50_95']) == 0.3
     assert rows[3]['frames_sent'] == '41' and rows[3]['frames_lost'] == '0'
     assert rows[1]['size_mb'] == '2.1' and rows[1]['map50'] == ''
+    assert rows[6]['peak_rss_mb'] == '120.0' and rows[6]['map50'] == '0.5'
 
 
 def test_csv_rows_have_no_other_columns():
@@ -290,6 +344,19 @@ def test_csv_of_another_form_is_left_alone(tmp_path):
     assert path.read_text() == 'my,own,columns\n1,2,3\n'
     with pytest.raises(UserError, match='cannot be written'):
         append_csv(tmp_path, evaluate_report())
+
+
+def test_a_csv_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    (tmp_path / 'file').write_text('')
+    for path in (tmp_path / 'file' / 'runs.csv', '/proc/none/runs.csv', tmp_path):
+        with pytest.raises(UserError, match='cannot be written'):
+            check_csv(path)
+    check_csv(tmp_path / 'new' / 'folder' / 'runs.csv')
+    assert [path.name for path in tmp_path.iterdir()] == ['file'], 'nothing is left of the trial'
+    append_csv(tmp_path / 'runs.csv', evaluate_report())
+    before = (tmp_path / 'runs.csv').read_bytes()
+    check_csv(tmp_path / 'runs.csv')
+    assert (tmp_path / 'runs.csv').read_bytes() == before
 
 
 def test_csv_from_many_processes(tmp_path):

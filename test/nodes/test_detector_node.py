@@ -382,6 +382,7 @@ def run_node(*arguments: str) -> subprocess.CompletedProcess:
         (['-p', 'max_age:=-1.0'], 'max_age'),
         (['-p', 'artifact:=nowhere'], 'nowhere'),
         (['-p', 'runtime:=abacus'], 'abacus'),
+        (['-p', 'runtime:=onnxruntime', '-p', 'provider:=abacus'], "no provider 'abacus'"),
         (['-p', 'classes:=[unicorn]'], 'unicorn'),
     ],
 )

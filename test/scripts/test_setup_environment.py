@@ -51,4 +51,4 @@ def test_the_runtime_alone_installs_nothing_that_trains(
         set(words[-1].partition('[')[2].rstrip(']').split(',')) for words in asked
     )
     assert runtime == {'onnxruntime', 'openvino'}
-    assert everything == runtime | {'training', 'test'}
+    assert everything == runtime | {'tflite', 'training', 'test'}

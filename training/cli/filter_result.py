@@ -145,7 +145,7 @@ def compare_arms(
     from ..engine.usable import usable
     from ..filter.arms import differences, measure
     from ..filter.models import check_alike, describe_model
-    from ..filter.report import arm_rows, difference_values, result_rows
+    from ..filter.report import arm_rows, result_rows
 
     models = {
         name: [describe_model(path, how.weights, how.precision) for path in paths]
@@ -168,7 +168,7 @@ def compare_arms(
         seed=how.seed,
         baseline=baseline,
         arms=arm_rows(models, results),
-        differences={name: difference_values(one) for name, one in found.items()},
+        differences={name: one.to_dict() for name, one in found.items()},
         results=results,
     )
     return Compared(models, found, report)

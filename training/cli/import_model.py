@@ -20,7 +20,8 @@ from kd_yolo_ros.manifest import MANIFEST
 from kd_yolo_ros.predictor import Predictor
 
 from .artifact_result import report_artifact
-from .requirements import EXPORT, require
+from .export_options import DEFAULT, file_options
+from .requirements import EXPORT, require, require_for
 
 
 @click.command('import', cls=TwoNumberCommand)
@@ -35,6 +36,7 @@ from .requirements import EXPORT, require
 @click.option('--name', help="Short name for tables and logs.  [default: the file's]")
 @click.option('--names', type=EXISTING, help='Class names: one a line, or YAML.')
 @click.option('--licence', help='Licence of the weights, noted in the manifest.')
+@file_options
 @common_options
 def import_model(
     model: Path,
@@ -43,19 +45,30 @@ def import_model(
     name: str | None,
     names: Path | None,
     licence: str | None,
+    runtimes: tuple[str, ...],
+    decode_inside: bool,
     json_file: Path | None,
 ) -> None:
     """Turn MODEL into an artifact that the nodes load.
 
-    MODEL is a YOLOv5 checkpoint, an .onnx file, or an OpenVINO export folder or .xml.
+    MODEL is a YOLOv5 checkpoint, an .onnx or .tflite file, or an OpenVINO export folder or .xml.
+    --runtime and --decode-inside are for checkpoints: an export stays what it is.
     """
     class_names = read_names(names) if names else None
     check_out(out, [MANIFEST])
     if is_checkpoint(model):
         require(*EXPORT)
+        require_for(runtimes)
         from ..compression.artifact import export_checkpoint
 
-        artifact = export_checkpoint(model, out, imgsz, name, class_names, licence)
+        artifact = export_checkpoint(
+            model, out, imgsz, name, class_names, licence, runtimes, decode_inside
+        )
+    elif decode_inside or runtimes != DEFAULT:
+        raise UserError(
+            f'{model} is an export of another tool, and stays in its format; leave out --runtime '
+            f'and --decode-inside.'
+        )
     else:
         artifact = import_export(model, out, imgsz, name, class_names, licence)
     report_artifact('import', artifact, json_file)
@@ -69,7 +82,7 @@ def import_export(
     class_names: tuple[str, ...] | None = None,
     licence: str | None = None,
 ) -> Artifact:
-    """Write the artifact of an ONNX or OpenVINO export, after running it on a blank picture.
+    """Write the artifact of another tool's export, after running it on a blank picture.
 
     Raises:
         UserError: it is no detector that can be decoded here, or does not run.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kd_yolo_ros.artifact import Artifact, write_artifact
+from kd_yolo_ros.backends import installed_runtimes
 from kd_yolo_ros.cli.common import (
     EXISTING,
     check_out,
@@ -23,37 +24,80 @@ from kd_yolo_ros.cli.common import (
 )
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.exports import open_model
-from kd_yolo_ros.frames import open_source
-from kd_yolo_ros.manifest import AP_THRESHOLDS, MANIFEST, ModelFile
-from kd_yolo_ros.metrics.dataset import open_dataset
-from kd_yolo_ros.metrics.evaluation import evaluate
+from kd_yolo_ros.manifest import MANIFEST, Manifest, ModelFile
 from kd_yolo_ros.metrics.report import append_csv, new_report, write_json
-from kd_yolo_ros.predictor import Predictor
 
-from .requirements import needs
+from .requirements import needs, require
 
 if TYPE_CHECKING:
-    from ..compression.calibration import HeldOut
+    from ..compression.picture_sets import Labelled, PictureSets
 
-RUNTIMES = ('onnxruntime', 'openvino')
-PACKAGES = ('nncf', 'onnx', 'onnxruntime', 'openvino')
+METHODS = ('default', 'accuracy-aware', 'dynamic')
+RUNTIMES = (
+    'onnxruntime-vnni',
+    'onnxruntime',
+    'onnxruntime-arm64',
+    'openvino',
+    'tensorrt',
+    'tflite',
+)
+USUAL = ('onnxruntime', 'openvino')
+CALIBRATORS = (
+    *('auto', 'minmax', 'moving-average', 'picture-quantile'),
+    *('percentile-99.9', 'percentile-99.99', 'percentile-99.999', 'entropy', 'mse'),
+)
+PACKAGES = ('nncf', 'onnx', 'onnxruntime', 'onnxslim', 'openvino')
+
+# Of how a file was made, what is shown once and not kept in the manifest.
+SHOWN_ONCE = ('layers', 'damage')
 
 
 @needs(*PACKAGES)
 @click.command()
 @click.argument('artifact', type=EXISTING)
-@click.option(
-    '--calibration', type=EXISTING, required=True, help='Folder, video or bag of pictures.'
-)
 @click.option('--out', type=EXISTING, required=True, help='Folder of the new artifact.')
+@click.option(
+    '--dataset',
+    type=EXISTING,
+    help='Prepared data set: its splits calibrate, select and val serve as the three below.',
+)
+@click.option(
+    '--calibration', type=EXISTING, help='Folder, video or bag of pictures to set ranges on.'
+)
+@click.option(
+    '--select', type=EXISTING, help='Labelled pictures to choose on: YOLO folder, COCO json, bag.'
+)
+@click.option('--data', type=EXISTING, help='Labelled pictures to report AP on.')
+@click.option('--images', type=EXISTING, help='Pictures of a COCO json given as --data.')
+@click.option('--class-map', type=EXISTING, help="YAML: data set's class to the model's.")
+@click.option(
+    '--method',
+    type=click.Choice(METHODS),
+    default=METHODS[0],
+    show_default=True,
+    help='accuracy-aware: layers go back into float until AP is good enough. dynamic: no '
+    'calibration, every picture sets its own ranges.',
+)
 @click.option(
     '--runtime',
     'runtimes',
     type=click.Choice(RUNTIMES),
     multiple=True,
-    default=RUNTIMES,
+    help='Runtime to quantize for; may be given several times.  [default: onnxruntime, openvino]',
+)
+@click.option(
+    '--calibrator',
+    type=click.Choice(CALIBRATORS),
+    default='auto',
     show_default=True,
-    help='Runtime to quantize for; may be given several times.',
+    help="How ranges are chosen for ONNX Runtime; auto: by AP on --select's pictures.",
+)
+@click.option(
+    '--max-drop',
+    type=click.FloatRange(min=0, max=1),
+    default=0.003,
+    show_default=True,
+    help='AP50-95 that accuracy-aware may lose, of 1.',
 )
 @click.option(
     '--limit',
@@ -62,110 +106,117 @@ PACKAGES = ('nncf', 'onnx', 'onnxruntime', 'openvino')
     show_default=True,
     help='Calibrate on at most so many pictures, spread over the source.',
 )
-@click.option('--data', type=EXISTING, help='Measure AP on this YOLO folder, COCO json or bag.')
-@click.option('--images', type=EXISTING, help='Pictures of a COCO json.')
-@click.option('--class-map', type=EXISTING, help="YAML: data set's class to the model's.")
+@click.option(
+    '--report',
+    'report_folder',
+    type=click.Path(file_okay=False, path_type=Path),
+    help='Also write tables and plots to this folder.',
+)
 @csv_option
 @common_options
 def quantize(
     artifact: Path,
-    calibration: Path,
     out: Path,
-    runtimes: tuple[str, ...],
-    limit: int,
+    dataset: Path | None,
+    calibration: Path | None,
+    select: Path | None,
     data: Path | None,
     images: Path | None,
     class_map: Path | None,
+    method: str,
+    runtimes: tuple[str, ...],
+    calibrator: str,
+    max_drop: float,
+    limit: int,
+    report_folder: Path | None,
     csv_file: Path,
     json_file: Path | None,
 ) -> None:
-    """Add static INT8 files to ARTIFACT, calibrated on pictures like those of its use.
+    """Add INT8 files to ARTIFACT, calibrated on pictures like those of its use.
 
-    The decode is never quantized. With --data, AP of FP32 and INT8 is measured on pictures that
-    were not calibrated on, and written into the manifest.
+    The head convolutions and the decode stay in float. With --select, whatever can be chosen is
+    chosen by AP on those pictures. With --data, AP of FP32 and INT8 is measured on pictures that
+    served neither calibration nor choice, and written into the manifest.
     """
-    from ..compression.calibration import Calibration, HeldOut, fingerprint
-    from ..compression.quantize import FILES
-    from ..compression.quantize import quantize as make_int8
+    from ..compression.picture_sets import open_picture_sets
+    from ..compression.quantize import TARGETS
 
+    runtimes = tuple(r for r in RUNTIMES if r in (runtimes or {*USUAL} & {*TARGETS[method]}))
+    _check_wish(method, runtimes, TARGETS[method], calibration or dataset)
+    if 'tflite' in runtimes:
+        require('ai_edge_quantizer', extra='tflite-quantize')
     check_out(out, [MANIFEST])
     original = open_model(artifact)
     fp32 = float_onnx(original)
-    source = original.model_path(fp32)
-    pictures = Calibration(open_source(calibration), fp32.input, limit)
-    pictures.read()
-    held_out = None
-    if data:
-        dataset, truth = open_dataset(data, images)
-        held_out = HeldOut(dataset, pictures.digests)
-        next(iter(held_out))  # refuses now, not after the work, when no picture is left
+    original.model_path(fp32)  # its hash
+    sets = open_picture_sets(fp32.input, limit, calibration, select, data, images, dataset)
+    if method == 'accuracy-aware' and sets.choices is None:
+        raise UserError('accuracy-aware looks at AP; give labelled pictures as --select.')
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        new_files = []
-        for runtime in dict.fromkeys(runtimes):
-            click.echo(f'Quantizing for {runtime} on {len(pictures)} pictures …')
-            shown = pictures
-            if runtime == 'onnxruntime':  # NNCF shows its own progress
-                shown = progress(pictures, 'calibrate', len(pictures))
-            new_files.append(make_int8(source, fp32, runtime, shown, folder))
-        made = {name for runtime in runtimes for name in FILES[runtime]}
+        files, records = [], {}
+        for runtime in runtimes:
+            file, record = _make(
+                original, fp32, runtime, sets, folder, method, calibrator, max_drop, class_map
+            )
+            files.append(file)
+            records[file.path] = record
+        made = {name for file in files for name in file.sha256}
         kept = [file for file in original.manifest.files if not made & {*file.sha256}]
-        manifest = dataclasses.replace(
-            original.manifest,
-            files=(*kept, *new_files),
-            provenance={
-                **original.manifest.provenance,
-                'quantization': {
-                    'pictures': len(pictures.digests),
-                    'pictures_sha256': fingerprint(pictures.digests),
-                    'versions': {name: metadata.version(name) for name in PACKAGES},
-                },
-            },
-        )
         for file in kept:
             original.model_path(file)
+        manifest = dataclasses.replace(
+            original.manifest,
+            files=(*kept, *files),
+            provenance=_provenance(original.manifest, kept, records, sets),
+        )
         sources = {name: original.folder / name for file in kept for name in file.sha256}
         sources.update({name: folder / name for name in made})
-        result = write_artifact(folder / 'artifact', manifest, sources)
-        if held_out is not None:
-            measured = []
-            for file in result.manifest.files:
-                if file.path == fp32.path or file.path in made:
-                    runs = tuple(r for r in file.runtimes if r in runtimes)
-                    accuracy = tuple(
-                        measure(result, file, runtime, held_out, truth, class_map, data.name)
-                        for runtime in runs
-                    )
-                    others = tuple(e for e in file.accuracy if e.get('data') != data.name)
-                    file = dataclasses.replace(file, accuracy=(*others, *accuracy))
-                measured.append(file)
-            manifest = dataclasses.replace(result.manifest, files=tuple(measured))
-        sources = {n: result.folder / n for file in manifest.files for n in file.sha256}
+        measured = [fp32.path, *(file.path for file in files)]
+        served = {TARGETS[method][runtime].runtime for runtime in runtimes}
+        here = served & {*installed_runtimes()}
+        if sets.report is not None:
+            result = write_artifact(folder / 'artifact', manifest, sources)
+            manifest = _measured(result, measured, here, sets.report, class_map)
         result = write_artifact(out, manifest, sources)
 
-    rows = table_rows(result, fp32, made, runtimes)
+    rows = table_rows(result, measured, served)
+    left_out = sets.report.pictures.left_out if sets.report else None
     report = new_report(
         'quantize',
         artifact=manifest.name,
-        calibration_pictures=len(pictures.digests),
-        left_out=held_out.left_out if held_out else None,
+        method=method,
+        calibration_pictures=len(sets.calibration.digests) if sets.calibration else 0,
+        left_out=left_out,
+        pictures=_described(sets),
+        files=records,
         results=rows,
     )
     if json_file:
         write_json(json_file, report)
-    if held_out is not None:
+    if report_folder:
+        from ..compression.report import write_quantize_report
+
+        click.echo(f'Report in {write_quantize_report(report_folder, report)}')
+    if sets.report is not None:
         append_csv(csv_file, report)
-    print_table(
-        f'{manifest.name} in {out}, calibrated on {len(pictures.digests)} pictures',
-        ['runtime', 'precision', 'file', 'MB', 'AP50-95', 'AP50'],
-        [
-            [r['runtime'], r['precision'], r['file'], r['size_mb'], r['map50_95'], r['map50']]
-            for r in rows
-        ],
-    )
-    if held_out and held_out.left_out:
-        click.echo(f'{held_out.left_out} pictures of {data} were calibrated on and left out.')
+    _show(report, out)
+    if left_out:
+        click.echo(f'{left_out} pictures of {data or dataset} served otherwise and were left out.')
+
+
+def _check_wish(
+    method: str, runtimes: tuple[str, ...], known: Collection[str], calibration: Path | None
+) -> None:
+    """Refuse what cannot be done before anything is opened."""
+    for runtime in runtimes:
+        if runtime not in known:
+            raise UserError(
+                f'The method {method} is not for {runtime}, only for {", ".join(known)}.'
+            )
+    if calibration is None and method != 'dynamic':
+        raise UserError('Ranges are set on pictures; give --calibration or --dataset.')
 
 
 def float_onnx(artifact: Artifact) -> ModelFile:
@@ -183,44 +234,122 @@ def float_onnx(artifact: Artifact) -> ModelFile:
     )
 
 
-def measure(
-    artifact: Artifact,
-    file: ModelFile,
+def _make(
+    original: Artifact,
+    fp32: ModelFile,
     runtime: str,
-    held_out: HeldOut,
-    truth: Any,
+    sets: PictureSets,
+    folder: Path,
+    method: str,
+    calibrator: str,
+    max_drop: float,
     class_map: Path | None,
-    data_name: str,
+) -> tuple[ModelFile, dict[str, Any]]:
+    """Make one INT8 file; return it, and how it was made."""
+    from ..compression.judge import Judge
+    from ..compression.quantize import quantize as make_int8
+
+    judge = None
+    if sets.choices is not None:
+        judge = Judge(original.manifest, sets.choices.pictures, sets.choices.truth, class_map)
+    pictures: Collection = sets.calibration or ()
+    click.echo(f'Quantizing for {runtime} on {len(pictures)} pictures …')
+
+    def show(items: Iterable, what: str) -> Iterable:
+        return progress(items, what, len(items))  # type: ignore[arg-type]
+
+    return make_int8(
+        *(original.folder / fp32.path, fp32, runtime, pictures, folder),
+        *(method, judge, calibrator, max_drop, click.echo, show),
+    )
+
+
+def _provenance(
+    manifest: Manifest,
+    kept: Iterable[ModelFile],
+    records: dict[str, dict[str, Any]],
+    sets: PictureSets,
 ) -> dict[str, Any]:
-    """Return the AP entry for the manifest of one model file on one runtime."""
+    """Return the provenance with how each INT8 file was made, those that stay included."""
     from ..compression.calibration import fingerprint
 
-    alone = dataclasses.replace(
-        artifact, manifest=dataclasses.replace(artifact.manifest, files=(file,))
-    )
-    predictor = Predictor(alone, runtime, file.precision, thresholds=AP_THRESHOLDS)
-    frames: Iterable = progress(held_out, f'evaluate {runtime} {file.precision}', len(held_out))
-    result = evaluate(predictor, frames, truth, class_map)
-    # The name alone: a path would tell where this machine keeps its data.
+    digests = sets.calibration.digests if sets.calibration else set()
+    before = (manifest.provenance.get('quantization') or {}).get('files') or {}
+    stay = {file.path for file in kept}
+    new = {
+        path: {key: value for key, value in record.items() if key not in SHOWN_ONCE}
+        for path, record in records.items()
+    }
     return {
-        'data': data_name,
-        'pictures_sha256': fingerprint(held_out.kept),
-        'images': result['images'],
-        'left_out': held_out.left_out,
+        **manifest.provenance,
+        'quantization': {
+            'pictures': len(digests),
+            'pictures_sha256': fingerprint(digests),
+            **_described(sets),
+            'files': {**{path: one for path, one in before.items() if path in stay}, **new},
+            'versions': {name: metadata.version(name) for name in PACKAGES},
+        },
+    }
+
+
+def _described(sets: PictureSets) -> dict[str, Any]:
+    named = {'select': sets.choices, 'report': sets.report}
+    return {name: one.describe() for name, one in named.items() if one is not None}
+
+
+def _measured(
+    result: Artifact,
+    paths: Collection[str],
+    runtimes: Collection[str],
+    report: Labelled,
+    class_map: Path | None,
+) -> Manifest:
+    """Return the manifest with the AP of some of its files on the pictures of the report."""
+    files = []
+    for file in result.manifest.files:
+        if file.path in paths:
+            accuracy = tuple(
+                measure(result, file, runtime, report, class_map)
+                for runtime in file.runtimes
+                if runtime in runtimes
+            )
+            others = tuple(e for e in file.accuracy if e.get('data') != report.name)
+            file = dataclasses.replace(file, accuracy=(*others, *accuracy))
+        files.append(file)
+    return dataclasses.replace(result.manifest, files=tuple(files))
+
+
+def measure(
+    artifact: Artifact, file: ModelFile, runtime: str, report: Labelled, class_map: Path | None
+) -> dict[str, Any]:
+    """Return the AP entry for the manifest of one model file on one runtime."""
+    from ..compression.judge import Judge
+
+    def show(frames: Iterable) -> Iterable:
+        return progress(frames, f'evaluate {runtime} {file.precision}', len(report.pictures))
+
+    judge = Judge(artifact.manifest, report.pictures, report.truth, class_map, show)
+    verdict = judge(artifact.model_path(file), file, runtime)
+    described = report.describe()
+    return {
+        'data': described['data'],
+        'pictures_sha256': described['pictures_sha256'],
+        'images': verdict.images,
+        'left_out': report.pictures.left_out,
         'runtime': runtime,
-        'version': predictor.running.runtime_version,
-        'map50_95': round(float(result['map50_95']), 5),
-        'map50': round(float(result['map50']), 5),
+        'version': verdict.version,
+        'map50_95': round(verdict.map50_95, 5),
+        'map50': round(verdict.map50, 5),
     }
 
 
 def table_rows(
-    artifact: Artifact, fp32: ModelFile, made: set[str], runtimes: tuple[str, ...]
+    artifact: Artifact, paths: Collection[str], runtimes: Collection[str]
 ) -> list[dict[str, Any]]:
-    """Return one row for each runtime and precision: file, size and, if measured, AP."""
+    """Return one row for each runtime and file: size and, if measured, AP."""
     rows = []
     for file in artifact.manifest.files:
-        if file.path != fp32.path and file.path not in made:
+        if file.path not in paths:
             continue
         size = sum((artifact.folder / name).stat().st_size for name in file.sha256)
         accuracy = {entry['runtime']: entry for entry in file.accuracy}
@@ -238,3 +367,24 @@ def table_rows(
                     }
                 )
     return rows
+
+
+def _show(report: dict[str, Any], out: Path) -> None:
+    files = report['files']
+    print_table(
+        f'{report["artifact"]} in {out}, calibrated on {report["calibration_pictures"]} pictures',
+        ['runtime', 'precision', 'file', 'calibrator', 'float layers', 'MB', 'AP50-95', 'AP50'],
+        [
+            [
+                *(row['runtime'], row['precision'], row['file']),
+                files.get(row['file'], {}).get('calibrator'),
+                _count(files.get(row['file'], {}).get('kept_in_float')),
+                *(row['size_mb'], row['map50_95'], row['map50']),
+            ]
+            for row in report['results']
+        ],
+    )
+
+
+def _count(names: Collection[str] | None) -> int | None:
+    return None if names is None else len(names)

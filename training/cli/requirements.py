@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from typing import Any
 
@@ -34,16 +34,23 @@ def needs(*modules: str) -> Callable[[click.Command], click.Command]:
     return mark
 
 
-def require(*modules: str) -> None:
+def require(*modules: str, extra: str = 'training') -> None:
     """Raise UserError naming the install line unless all modules can be imported."""
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise UserError(
             f'This needs {", ".join(missing)}, which is not installed; '
-            f"pip install 'kd_yolo_ros[training]'."
+            f"pip install 'kd_yolo_ros[{extra}]'."
         )
 
 
 def require_all(command: click.Command) -> None:
     """Raise UserError unless there is all that a verb `needs`."""
     require(*getattr(command, 'needs', ()))
+
+
+def require_for(runtimes: Iterable[str]) -> None:
+    """Raise UserError unless there is what writes the files of these runtimes."""
+    if 'tflite' in runtimes:
+        require('ai_edge_litert', extra='tflite')
+        require('litert_torch', extra='tflite-export')

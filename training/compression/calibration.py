@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.frames import Frame, Source
-from kd_yolo_ros.frames.frame import keep
+from kd_yolo_ros.frames import Source
+from kd_yolo_ros.frames.held_out import HeldOut, picture_digest
 from kd_yolo_ros.letterbox import Letterbox, to_network_input
 from kd_yolo_ros.manifest import InputSpec
+
+__all__ = ['Calibration', 'HeldOut', 'fingerprint', 'picture_digest']
 
 
 class Calibration:
@@ -68,53 +69,6 @@ class Calibration:
         """Fill `digests` without anything else."""
         for _ in self:
             pass
-
-
-class HeldOut(Source):
-    """A source without the pictures that a model was calibrated on.
-
-    Attributes:
-        left_out: number of pictures that the last pass left out.
-        kept: hashes of the pictures that the last pass gave.
-    """
-
-    def __init__(self, source: Source, digests: set[str]) -> None:
-        super().__init__(source.size)
-        self.source = source
-        self.digests = digests
-        self.description = source.description
-        self.length = source.length
-        self.left_out = 0
-        self.kept: set[str] = set()
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames whose picture is not among `digests`.
-
-        Raises:
-            UserError: after the last, when none was left.
-        """
-        self.left_out = 0
-        self.kept = set()
-        for frame in self.source:
-            picture = frame.image
-            digest = picture_digest(picture)
-            if digest in self.digests:
-                self.left_out += 1
-            else:
-                self.kept.add(digest)
-                yield dataclasses.replace(frame, load=keep(picture))
-        if not self.kept:
-            raise UserError(
-                f'All pictures of {self.description} were used for calibration, so accuracy on '
-                f'them says nothing; give other pictures as --data or --calibration.'
-            )
-
-
-def picture_digest(picture: np.ndarray) -> str:
-    """Return the hash of a (H, W, 3) uint8 picture's size and pixels."""
-    digest = hashlib.sha256(str(picture.shape).encode())
-    digest.update(np.ascontiguousarray(picture))
-    return digest.hexdigest()
 
 
 def fingerprint(digests: set[str]) -> str:

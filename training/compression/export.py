@@ -10,7 +10,7 @@ import contextlib
 import copy
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,27 +43,40 @@ TOLERANCE = 1e-3
 
 
 class CameraInput(nn.Module):
-    """A network that takes (1, H, W, 3) uint8 BGR instead of (1, 3, H, W) float RGB in 0..1.
+    """A network that takes (1, H, W, 3) BGR in 0..255 instead of (1, 3, H, W) RGB in 0..1.
 
-    Channel order and scale go into the first convolution's weights, where they cost nothing.
+    Channel order and scale go into the first convolution's weights, where they cost nothing. The
+    pixels are uint8 or float.
+
+    Args:
+        network: is copied.
+        output_layout: 'nchw' or 'nhwc'. Runtimes that compute with the channels last need not
+            reorder a number for the latter.
     """
 
-    def __init__(self, network: YOLOv5) -> None:
+    def __init__(self, network: YOLOv5, output_layout: str = 'nchw') -> None:
         super().__init__()
+        self.channels_last = output_layout == 'nhwc'
         self.network = copy.deepcopy(network).fuse()
         first = self.network.model[0].conv
         first.weight.data = first.weight.data.flip(1) / 255
 
     def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
         """Return the raw head outputs."""
-        return self.network(picture.permute(0, 3, 1, 2).float())
+        outputs = self.network(picture.permute(0, 3, 1, 2).float())
+        if self.channels_last:
+            return tuple(output.permute(0, 2, 3, 1) for output in outputs)
+        return outputs
 
 
-def export_onnx(network: YOLOv5, path: Path, height: int, width: int) -> None:
+def export_onnx(
+    network: YOLOv5, path: Path, height: int, width: int, output_layout: str = 'nchw'
+) -> None:
     """Write the network as an ONNX file, after comparing ONNX Runtime's answer with torch's.
 
     The graph's input `images` is (1, height, width, 3) uint8 BGR; its outputs `p3`, `p4`, `p5`
-    are the raw head convolutions, float32 (1, anchors * (5 + classes), height/s, width/s).
+    are the raw head convolutions, float32 (1, anchors * (5 + classes), height/s, width/s), or
+    with the channels last.
 
     Raises:
         UserError: the size does not fit the network, or the exported graph answers differently.
@@ -72,7 +85,7 @@ def export_onnx(network: YOLOv5, path: Path, height: int, width: int) -> None:
     graph_input = torch.zeros(1, height, width, 3, dtype=torch.uint8)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            CameraInput(network).eval(),
+            CameraInput(network, output_layout).eval(),
             (graph_input,),
             input_names=[INPUT],
             output_names=list(OUTPUTS),
@@ -82,7 +95,7 @@ def export_onnx(network: YOLOv5, path: Path, height: int, width: int) -> None:
         )
     model = program.model_proto
     _tidy(model)
-    _compare(network, model, height, width)
+    check_answers(network, _onnx_answers(model), height, width, output_layout)
     write_whole(path, model.SerializeToString(deterministic=True))
 
 
@@ -118,24 +131,46 @@ def _scope(node: onnx.NodeProto) -> str:
     return module.removeprefix('network').removeprefix('.')
 
 
-def _compare(network: YOLOv5, model: onnx.ModelProto, height: int, width: int) -> None:
-    """Refuse a graph that does not answer as the network does."""
+def _onnx_answers(model: onnx.ModelProto) -> Callable[[np.ndarray], Sequence[np.ndarray]]:
     import onnxruntime
 
-    picture = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=['CPUExecutionProvider']
     )
-    answers = session.run(list(OUTPUTS), {INPUT: picture})
+    return lambda picture: session.run(list(OUTPUTS), {INPUT: picture})
+
+
+def check_answers(
+    network: YOLOv5,
+    answers_of: Callable[[np.ndarray], Sequence[np.ndarray]],
+    height: int,
+    width: int,
+    output_layout: str = 'nchw',
+) -> None:
+    """Refuse an export that does not answer as the network does.
+
+    Args:
+        network: what was exported.
+        answers_of: runs the export on a (1, height, width, 3) uint8 BGR picture.
+        height: of the picture.
+        width: of the picture.
+        output_layout: of the answers.
+
+    Raises:
+        UserError: the answers differ by more than `TOLERANCE`.
+    """
+    picture = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
     rgb = torch.from_numpy(picture[..., ::-1].copy()).permute(0, 3, 1, 2)
     with torch.no_grad():
         expected = copy.deepcopy(network).eval()(rgb.float() / 255)
-    for name, answer, tensor in zip(OUTPUTS, answers, expected, strict=True):
+    for name, answer, tensor in zip(OUTPUTS, answers_of(picture), expected, strict=True):
+        if output_layout == 'nhwc':
+            answer = answer.transpose(0, 3, 1, 2)
         difference = np.abs(answer - tensor.numpy()).max()
         if not difference <= TOLERANCE * max(1.0, tensor.abs().max().item()):
             raise UserError(
                 f'The exported graph differs from the network by {difference:.3g} at {name}; '
-                f'nothing was written, try other versions of torch and onnxscript.'
+                f'nothing was written, try other versions of torch and the exporter.'
             )
 
 

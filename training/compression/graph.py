@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 CONVOLUTIONS = frozenset({'Conv', 'ConvTranspose', 'ConvInteger', 'QLinearConv'})
 MOVES = frozenset({'Identity', 'Reshape', 'Transpose'})
+# SiLU stands as Sigmoid and Mul, both of which read the convolution; HardSwish likewise.
+ACTIVATIONS = frozenset(
+    {'Clip', 'HardSigmoid', 'HardSwish', 'LeakyRelu', 'Mul', 'Relu', 'Sigmoid', 'Swish'}
+)
 QUANTIZED = frozenset(
     {'QuantizeLinear', 'DequantizeLinear', 'DynamicQuantizeLinear', 'QLinearConv', 'ConvInteger'}
 )
@@ -94,6 +98,26 @@ def float_nodes(model: onnx.ModelProto) -> list[str]:
     return sorted({*head_convolutions(model), *decode_nodes(model)})
 
 
+def layers(model: onnx.ModelProto, excluded: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Return for each convolution's name those of the nodes that are left in float with it.
+
+    They are the convolution and what only bends its output: SiLU as Sigmoid and Mul, ReLU, ….
+
+    Args:
+        model: all nodes named.
+        excluded: names of nodes that are no part of the answer.
+    """
+    consumers = _consumers(model)
+    return {
+        node.name: (
+            node.name,
+            *dict.fromkeys(c.name for c in consumers[node.output[0]] if c.op_type in ACTIVATIONS),
+        )
+        for node in _learned_convolutions(model)
+        if node.name not in excluded
+    }
+
+
 def _consumers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
     consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
     for node in model.graph.node:
@@ -139,3 +163,8 @@ def _before(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> set[str]
 
 def _producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
     return {tensor: node for node in model.graph.node for tensor in node.output}
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """Return the version of the standard operators that the graph uses."""
+    return next(entry.version for entry in model.opset_import if entry.domain in ('', 'ai.onnx'))

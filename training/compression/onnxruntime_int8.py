@@ -1,184 +1,166 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Static INT8 for ONNX Runtime on x86-64: uint8 activations, int8 weights for each channel."""
+"""Static INT8 for ONNX Runtime: explicit quantization (QDQ), int8 weights for each channel.
+
+x86-64 has kernels for uint8 activations, ARM for int8 ones that are symmetric around 0.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
-from .graph import float_nodes, name_nodes
-from .statistics import Statistics, collect_statistics
-
-# Which of the pictures' extremes decides: beyond this share of them a tensor saturates. A range
-# as wide as the one picture that goes furthest costs every other picture resolution.
-PICTURE_QUANTILE = 0.8
-
-# SiLU is within 0.015 of 0 below this, so what its input does further down need not be told
-# apart: the 8 bits go to where the values make a difference.
-SILU_FLOOR = -6.0
-
-# Largest absolute integer of a weight. Without VNNI the processor adds pairs of products in 16
-# bits, which overflow with the full range; 7 bits never do.
-REDUCED_RANGE, FULL_RANGE = 64, 127
+from .bias_correction import correct_biases
+from .float_weights import shrink_float_weights
+from .graph import float_nodes, layers
+from .ranges import Range, activation_ranges
+from .statistics import collect_statistics, float_tensors
 
 
-def quantize_onnxruntime(
-    source: Path, target: Path, pictures: Iterable[np.ndarray], reduce_range: bool = True
-) -> None:
-    """Write an INT8 (QDQ) copy of a float ONNX graph.
+@dataclass(frozen=True)
+class Kernels:
+    """What integers the kernels of a kind of processor want.
+
+    Attributes:
+        symmetric: int8 activations around 0, else uint8 ones.
+        weight_limit: largest absolute integer of a weight.
+    """
+
+    symmetric: bool
+    weight_limit: int
+
+
+# Without VNNI an x86-64 processor adds pairs of products in 16 bits, which overflow with 8-bit
+# weights; with 7-bit ones they never do.
+X64 = Kernels(symmetric=False, weight_limit=64)
+VNNI = Kernels(symmetric=False, weight_limit=127)
+ARM64 = Kernels(symmetric=True, weight_limit=127)
+
+
+class OnnxRuntimeQuantizer:
+    """Writes INT8 copies of one float graph, as many as wanted from one pass over the pictures.
 
     The head convolutions and the decode after them stay in float (`float_nodes`).
 
-    Args:
-        source: a float graph with one input of a fixed size, all nodes named.
-        target: where the quantized graph goes.
-        pictures: calibration tensors as the graph takes them.
-        reduce_range: 7-bit weights, safe on CPUs without VNNI.
+    Attributes:
+        layers: for each convolution that may be quantized, the nodes of its layer (`layers`).
     """
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / 'prepared.onnx'
-        quant_pre_process(str(source), str(prepared))
-        model = onnx.load(prepared)
-        name_nodes(model)
-        excluded = float_nodes(model)
-        convolutions = [
-            node
-            for node in model.graph.node
-            if node.op_type == 'Conv' and node.name not in excluded
-        ]
-        recorder = _FirstPicture(model.graph.input[0].name, pictures)
-        statistics = collect_statistics(
-            model, recorder, sorted({node.input[0] for node in convolutions})
-        )
-        limit = REDUCED_RANGE if reduce_range else FULL_RANGE
-        correct_biases(model, convolutions, statistics.channel_means, limit)
-        onnx.save(model, prepared)
-        quantize_static(
-            str(prepared),
-            str(target),
-            # The ranges are all given; it only insists on having a picture.
-            calibration_data_reader=recorder,
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            reduce_range=reduce_range,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=excluded,
-            extra_options={
-                'TensorQuantOverrides': {
-                    tensor: [{'rmin': np.float32(low), 'rmax': np.float32(high)}]
-                    for tensor, (low, high) in activation_ranges(model, statistics).items()
-                }
-            },
-        )
+    def __init__(
+        self, model: onnx.ModelProto, pictures: Iterable[np.ndarray], kernels: Kernels = X64
+    ) -> None:
+        """Collect what the graph's tensors are on the calibration pictures.
+
+        Args:
+            model: a float graph with one input of a fixed size, simplified, all nodes named.
+            pictures: calibration tensors as the graph takes them.
+            kernels: of the processor it is for.
+        """
+        self.model = model
+        self.kernels = kernels
+        self._known_ranges: dict[tuple[str, float | None], dict[str, Range]] = {}
+        self._excluded = float_nodes(model)
+        self.layers = layers(model, self._excluded)
+        self._convolutions = [node for node in model.graph.node if node.name in self.layers]
+        constants = {initializer.name for initializer in model.graph.initializer}
+        unread = {t for n in model.graph.node if n.name in self._excluded for t in n.output}
+        tensors = [t for t in float_tensors(model) if t not in unread | constants]
+        if model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
+            tensors.append(model.graph.input[0].name)
+        means_of = {node.input[0] for node in self._convolutions}
+        self.statistics = collect_statistics(model, pictures, tensors, means_of)
+
+    def write(
+        self,
+        target: Path,
+        calibrator: str,
+        silu_floor: float | None = None,
+        kept: Collection[str] = (),
+    ) -> None:
+        """Write an INT8 file.
+
+        Args:
+            target: where it goes.
+            calibrator: one of `ranges.CALIBRATORS`.
+            silu_floor: see `activation_ranges`.
+            kept: convolutions, of `layers`, whose layers stay in float.
+        """
+        model = onnx.ModelProto.FromString(self.model.SerializeToString())
+        rounded = [n for n in model.graph.node if n.name in self.layers and n.name not in kept]
+        limit = self.kernels.weight_limit
+        correct_biases(model, rounded, self.statistics.channel_means, limit)
+        ranges = self._ranges(calibrator, silu_floor)
+        excluded = self._float_nodes(kept)
+        write_qdq(model, target, ranges, excluded, self.kernels)
+
+    def _float_nodes(self, kept: Collection[str]) -> set[str]:
+        """Return the nodes that stay in float, with those that get nothing but floats."""
+        floats = {node for name in kept for node in self.layers[name]}
+        givers = {tensor: node.name for node in self.model.graph.node for tensor in node.output}
+        for node in self.model.graph.node:  # each comes after those it reads
+            sources = [givers[tensor] for tensor in node.input if tensor in givers]
+            if node.op_type != 'Conv' and sources and floats.issuperset(sources):
+                floats.add(node.name)
+        return {*self._excluded, *floats}
+
+    def _ranges(self, calibrator: str, silu_floor: float | None) -> dict[str, Range]:
+        how = calibrator, silu_floor
+        if how not in self._known_ranges:  # some take seconds, and are asked for many times
+            self._known_ranges[how] = activation_ranges(
+                self.model, self.statistics, *how, self.kernels.symmetric
+            )
+        return self._known_ranges[how]
 
 
-def activation_ranges(
-    model: onnx.ModelProto, statistics: Statistics
-) -> dict[str, tuple[float, float]]:
-    """Return for each tensor the (low, high) that its 8 bits span."""
-    before_silu = _before_silu(model)
-    pixels = _pixels(model)
-    ranges = {}
-    for tensor, low in statistics.low.items():
-        lowest = float(np.quantile(low, 1 - PICTURE_QUANTILE))
-        highest = float(np.quantile(statistics.high[tensor], PICTURE_QUANTILE))
-        if tensor in pixels:
-            lowest, highest = 0.0, 255.0
-        elif tensor in before_silu:
-            lowest = max(lowest, SILU_FLOOR)
-        ranges[tensor] = (lowest, highest)
-    return ranges
-
-
-def correct_biases(
+def write_qdq(
     model: onnx.ModelProto,
-    convolutions: Iterable[onnx.NodeProto],
-    channel_means: Mapping[str, np.ndarray],
-    limit: int,
+    target: Path,
+    ranges: Mapping[str, Range],
+    excluded: Collection[str],
+    kernels: Kernels,
 ) -> None:
-    """Take the mean error that rounding the weights causes out of each convolution's bias.
-
-    Nagel et al., Data-Free Quantization through Weight Equalization and Bias Correction, 2019,
-    section 4.2, with the inputs' means as measured.
+    """Write a graph with quantization around all nodes but some.
 
     Args:
-        model: changed in place.
-        convolutions: nodes of the model whose weights will be rounded.
-        channel_means: of their inputs, (C,).
-        limit: largest absolute integer of a weight.
+        model: the float graph.
+        target: where the quantized graph goes.
+        ranges: (low, high) that the 8 bits of each tensor span.
+        excluded: names of nodes that stay in float.
+        kernels: of the processor it is for.
     """
-    constants = {initializer.name: initializer for initializer in model.graph.initializer}
-    for node in convolutions:
-        if len(node.input) < 3 or not {node.input[1], node.input[2]} <= constants.keys():
-            continue
-        weight = numpy_helper.to_array(constants[node.input[1]])
-        bias = constants[node.input[2]]
-        scale = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / limit
-        scale[scale == 0] = 1
-        error = (weight - np.round(weight / scale) * scale).sum(axis=(2, 3))
-        means = channel_means[node.input[0]]
-        groups = len(means) // error.shape[1]
-        shift = np.einsum(
-            'goc,gc->go', error.reshape(groups, -1, error.shape[1]), means.reshape(groups, -1)
-        )
-        corrected = numpy_helper.to_array(bias) + shift.ravel()
-        bias.CopyFrom(numpy_helper.from_array(corrected.astype(np.float32), bias.name))
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-
-def _before_silu(model: onnx.ModelProto) -> set[str]:
-    """Return the tensors that go into x * sigmoid(x) and nowhere else."""
-    gated = {
-        node.output[0]: node.input[0] for node in model.graph.node if node.op_type == 'Sigmoid'
-    }
-    uses = [tensor for node in model.graph.node for tensor in node.input]
-    return {
-        tensor
-        for node in model.graph.node
-        if node.op_type == 'Mul'
-        for tensor, gate in (tuple(node.input), tuple(node.input)[::-1])
-        if gated.get(gate) == tensor and uses.count(tensor) == 2
-    }
-
-
-def _pixels(model: onnx.ModelProto) -> set[str]:
-    """Return the float copies of uint8 inputs; with 0..255 as range their rounding is exact."""
-    reached = {
-        value.name
-        for value in model.graph.input
-        if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    }
-    found = set()
-    for node in model.graph.node:
-        if node.op_type in ('Transpose', 'Cast') and node.input[0] in reached:
-            reached.add(node.output[0])
-            if node.op_type == 'Cast':
-                found.add(node.output[0])
-    return found
-
-
-class _FirstPicture:
-    """Passes pictures on, and gives the first of them to ONNX Runtime's quantizer again."""
-
-    def __init__(self, name: str, pictures: Iterable[np.ndarray]) -> None:
-        self.name = name
-        self.pictures = pictures
-        self.first: list[np.ndarray] = []
-
-    def __iter__(self) -> Any:
-        for picture in self.pictures:
-            if not self.first:
-                self.first.append(picture)
-            yield picture
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return {self.name: self.first.pop()} if self.first else None
+    # quantize_static does the same after running the graph to calibrate it once more.
+    quantizer = QDQQuantizer(
+        onnx.shape_inference.infer_shapes(model),
+        per_channel=True,
+        reduce_range=kernels.weight_limit < VNNI.weight_limit,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QInt8 if kernels.symmetric else QuantType.QUInt8,
+        tensors_range=TensorsData(
+            CalibrationMethod.MinMax,
+            {name: tuple(np.float32(v) for v in span) for name, span in ranges.items()},
+        ),
+        nodes_to_quantize=[],
+        nodes_to_exclude=list(excluded),
+        op_types_to_quantize=list({*QDQRegistry, *QLinearOpsRegistry}),
+        extra_options={'ActivationSymmetric': kernels.symmetric},
+    )
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # its remarks go to the root logger
+    try:
+        quantizer.quantize_model()
+    finally:
+        root.setLevel(level)
+    quantized = quantizer.model.model
+    shrink_float_weights(quantized)
+    del quantized.graph.value_info[:]  # the runtime infers the shapes itself
+    onnx.save(quantized, target)

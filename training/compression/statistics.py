@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tensors of an ONNX graph are on calibration pictures: extremes and channel means.
+"""What the tensors of an ONNX graph are on calibration pictures, from one pass over them.
 
-Only a few numbers are kept for each tensor and picture, so memory does not grow with pictures.
+Every way of choosing ranges reads the same statistics. Memory does not grow with pictures.
 """
 
 from __future__ import annotations
@@ -11,9 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-AXES = 'kd_yolo_axes'
+# A histogram has a bin for every half-precision number: its range need not be known beforehand,
+# and its bins are 0.1 % wide at any magnitude.
+BINS = 1 << 16
+
+# At most so many values of a tensor and picture are counted; extremes are those of all.
+COUNTED = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -23,51 +28,84 @@ class Statistics:
     Attributes:
         low: each tensor's lowest value on each picture, (pictures,).
         high: the same, highest.
+        histograms: how often each half-precision number was there, (BINS,), by its bits.
         channel_means: of each tensor asked for, (C,), over pictures, rows and columns.
     """
 
     low: dict[str, np.ndarray]
     high: dict[str, np.ndarray]
+    histograms: dict[str, np.ndarray]
     channel_means: dict[str, np.ndarray]
+
+    def values(self, tensor: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values that occurred, ascending, and how often each did, both (N,)."""
+        histogram = self.histograms[tensor]
+        bits = np.flatnonzero(histogram)
+        values = bits.astype(np.uint16).view(np.float16).astype(np.float64)
+        order = np.argsort(values, kind='stable')
+        return values[order], histogram[bits][order]
 
 
 def collect_statistics(
-    model: onnx.ModelProto, pictures: Iterable[np.ndarray], means_of: Sequence[str]
+    model: onnx.ModelProto,
+    pictures: Iterable[np.ndarray],
+    tensors: Sequence[str],
+    means_of: Sequence[str] = (),
 ) -> Statistics:
     """Run the pictures through the graph once.
 
     Args:
         model: a float graph with one input.
-        pictures: tensors that the graph takes.
-        means_of: (1, C, H, W) tensors whose channel means are wanted.
+        pictures: tensors that the graph takes, at least one.
+        tensors: float tensors whose values are wanted.
+        means_of: (1, C, H, W) tensors of these whose channel means are wanted.
     """
+    session = _session_giving(model, tensors)
+    name = session.get_inputs()[0].name
+    low, high = ([[] for _ in tensors] for _ in range(2))
+    histograms = np.zeros((len(tensors), BINS), np.int64)
+    sums: dict[str, np.ndarray] = {}
+    for picture in pictures:
+        for index, values in enumerate(session.run(list(tensors), {name: picture})):
+            tensor = tensors[index]
+            low[index].append(values.min())
+            high[index].append(values.max())
+            histograms[index] += _histogram(values)
+            if tensor in means_of:
+                sums[tensor] = sums.get(tensor, 0) + values.mean((0, 2, 3), np.float64)
+    count = len(low[0])
+    return Statistics(
+        low={tensor: np.array(values) for tensor, values in zip(tensors, low, strict=True)},
+        high={tensor: np.array(values) for tensor, values in zip(tensors, high, strict=True)},
+        histograms=dict(zip(tensors, histograms, strict=True)),
+        channel_means={tensor: total / count for tensor, total in sums.items()},
+    )
+
+
+def _session_giving(model: onnx.ModelProto, tensors: Sequence[str]):  # noqa: ANN202
+    """Return an ONNX Runtime session that also gives tensors from within the graph."""
     import onnxruntime
 
-    tensors = float_tensors(model)
     probed = onnx.ModelProto.FromString(model.SerializeToString())
-    lows = [_probe(probed, 'ReduceMin', tensor) for tensor in tensors]
-    highs = [_probe(probed, 'ReduceMax', tensor) for tensor in tensors]
-    means = [_probe_mean(probed, tensor) for tensor in means_of]
-    session = onnxruntime.InferenceSession(
+    given = {value.name for value in probed.graph.output}
+    probed.graph.output.extend(
+        helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None)
+        for tensor in tensors
+        if tensor not in given
+    )
+    return onnxruntime.InferenceSession(
         probed.SerializeToString(), providers=['CPUExecutionProvider']
     )
-    name = session.get_inputs()[0].name
-    extremes = []
-    sums = None
-    for picture in pictures:
-        answers = session.run(lows + highs + means, {name: picture})
-        extremes.append(answers[: 2 * len(tensors)])
-        new = answers[2 * len(tensors) :]
-        sums = new if sums is None else [a + b for a, b in zip(sums, new, strict=True)]
-    columns = np.array(extremes, np.float32).T
-    return Statistics(
-        low=dict(zip(tensors, columns[: len(tensors)], strict=True)),
-        high=dict(zip(tensors, columns[len(tensors) :], strict=True)),
-        channel_means={
-            tensor: total / len(extremes)
-            for tensor, total in zip(means_of, sums or [], strict=True)
-        },
-    )
+
+
+def _histogram(values: np.ndarray) -> np.ndarray:
+    """Return how often each half-precision number is among the values, (BINS,)."""
+    flat = values.ravel()
+    # An odd step wanders over rows, columns and channels.
+    counted = flat[:: flat.size // COUNTED | 1] if flat.size > COUNTED else flat
+    largest = np.finfo(np.float16).max
+    halves = np.clip(counted, -largest, largest).astype(np.float16)
+    return np.bincount(halves.view(np.uint16), minlength=BINS)
 
 
 def float_tensors(model: onnx.ModelProto) -> list[str]:
@@ -76,31 +114,3 @@ def float_tensors(model: onnx.ModelProto) -> list[str]:
     types = {v.name: v.type.tensor_type.elem_type for v in (*known.value_info, *known.output)}
     tensors = [tensor for node in model.graph.node for tensor in node.output]
     return [tensor for tensor in tensors if types.get(tensor) == TensorProto.FLOAT]
-
-
-def _probe(model: onnx.ModelProto, operator: str, tensor: str) -> str:
-    """Add a scalar output with the tensor's extreme and return its name."""
-    output = f'{tensor}:{operator}'
-    model.graph.node.append(helper.make_node(operator, [tensor], [output], keepdims=0))
-    model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, []))
-    return output
-
-
-def _probe_mean(model: onnx.ModelProto, tensor: str) -> str:
-    """Add an output (C,) with the tensor's channel means and return its name."""
-    output = f'{tensor}:mean'
-    axes = [0, 2, 3]
-    if opset(model) < 18:  # from 18 on, the axes are an input
-        node = helper.make_node('ReduceMean', [tensor], [output], axes=axes, keepdims=0)
-    else:
-        node = helper.make_node('ReduceMean', [tensor, AXES], [output], keepdims=0)
-        if all(initializer.name != AXES for initializer in model.graph.initializer):
-            model.graph.initializer.append(numpy_helper.from_array(np.array(axes), AXES))
-    model.graph.node.append(node)
-    model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
-    return output
-
-
-def opset(model: onnx.ModelProto) -> int:
-    """Return the version of the standard operators that the graph uses."""
-    return next(entry.version for entry in model.opset_import if entry.domain in ('', 'ai.onnx'))

@@ -28,21 +28,16 @@ class ModuleBackend(Backend):
 
     Args:
         module: the network.
-        height, width: of the pictures in pixels, multiples of 32.
         precision: 'fp32'; 'bf16' or 'fp16' for autocast.
     """
 
     package = 'torch'
     install = "pip install 'kd_yolo_ros[training]'"
 
-    def __init__(self, module: YOLOv5, height: int, width: int, precision: str = 'fp32') -> None:
+    def __init__(self, module: YOLOv5, precision: str = 'fp32') -> None:
         self._module = module
         self._device = next(module.parameters()).device
         self._autocast = AUTOCAST.get(precision)
-        self.output_shapes = [
-            (1, module.head.outputs, height // stride, width // stride)
-            for stride in module.head.strides
-        ]
         self.running = Running(
             runtime='torch',
             runtime_version=torch.__version__,
@@ -52,7 +47,7 @@ class ModuleBackend(Backend):
         )
 
     def infer(self, batch: np.ndarray) -> list[np.ndarray]:
-        """Run the network on (B, H, W, 3) uint8 BGR pictures.
+        """Run the network on (B, H, W, 3) uint8 BGR pictures whose sides are multiples of 32.
 
         Returns:
             For each level (B, anchors * (5 + classes), H/stride, W/stride) float32.

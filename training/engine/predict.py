@@ -58,7 +58,7 @@ def module_predictor(
         files=(ModelFile('weights', ('torch',), precision, InputSpec(width, height)),),
     )
     manifest.validate(manifest.name)
-    backend = ModuleBackend(model, height, width, precision)
+    backend = ModuleBackend(model, precision)
     return Predictor.around(backend, manifest, manifest.files[0], thresholds)
 
 

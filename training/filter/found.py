@@ -1,31 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network finds in a data set's pictures, kept in a file so that it is found only once."""
+"""What a network finds in a data set's pictures; it is run only where no file tells already."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 from kd_yolo_ros.checkpoints import open_predictor
-from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.frames.pictures import read_picture
 from kd_yolo_ros.manifest import AP_THRESHOLDS
-from kd_yolo_ros.metrics.report import write_whole
+from kd_yolo_ros.metrics.found import Found, read_found, write_found
 
 from ..data.dataset import DataSet
 from ..data.fingerprint import fingerprint
 from .models import Model
 
 DETECTIONS = 'detections'  # the folder of what was found
-
-# A picture's detections, and its (width, height) in pixels.
-Found = tuple[Detections, tuple[int, int]]
 
 
 def pictures_hash(data: DataSet) -> str:
@@ -76,32 +68,3 @@ def find(
         found.append((predictor.predict(image), (image.shape[1], image.shape[0])))
     write_found(file, found)
     return found
-
-
-def write_found(file: Path, found: Sequence[Found]) -> None:
-    """Write what was found, whole or not at all."""
-    detections = [one for one, _ in found]
-    content = io.BytesIO()
-    np.savez_compressed(
-        content,
-        counts=[len(one) for one in detections],
-        sizes=[size for _, size in found],
-        boxes=np.concatenate([one.boxes for one in detections]),
-        scores=np.concatenate([one.scores for one in detections]),
-        class_ids=np.concatenate([one.class_ids for one in detections]),
-    )
-    write_whole(file, content.getvalue())
-
-
-def read_found(file: Path, pictures: int) -> list[Found] | None:
-    """Return what `write_found` wrote of so many pictures; None where there is nothing whole."""
-    try:
-        with np.load(file) as content:
-            arrays = {name: content[name] for name in content.files}
-        ends = np.cumsum(arrays['counts'])[:-1]
-        parts = [np.split(arrays[name], ends) for name in ('boxes', 'scores', 'class_ids')]
-        found = [Detections(*one) for one in zip(*parts, strict=True)]
-        sizes = [(int(width), int(height)) for width, height in arrays['sizes']]
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        return None
-    return list(zip(found, sizes, strict=True)) if len(found) == len(sizes) == pictures else None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kd_yolo_ros.metrics.bootstrap import Difference, Interval, ResampledAP
+from kd_yolo_ros.metrics.bootstrap import ResampledAP
 
 from .cost import network_cost
 from .models import Model
@@ -31,7 +31,7 @@ def result_rows(
             'precision': model.precision,
             'input': list(model.imgsz),
             'train_minutes': model.train_minutes,
-            **_ap(ap),
+            **ap.evaluate(),
         }
         for arm, models in arms.items()
         for model, ap in zip(models, measured[arm], strict=True)
@@ -49,31 +49,6 @@ def arm_rows(arms: Mapping[str, Sequence[Model]], results: Sequence[Row]) -> lis
         _arm(name, models[0], [row for row in results if row['arm'] == name])
         for name, models in arms.items()
     ]
-
-
-def difference_values(difference: Difference) -> Row:
-    """Return a difference as plain values."""
-    return {
-        'level': difference.level,
-        'map50_95': _values(difference.map50_95),
-        'map50': _values(difference.map50),
-        'per_class': {name: _values(one) for name, one in difference.per_class.items()},
-    }
-
-
-def _ap(ap: ResampledAP) -> Row:
-    per_class = ap.per_class(np.ones(len(ap.pictures)))
-    map50_95, map50 = per_class.mean(axis=0).tolist()
-    classes = zip(ap.names, per_class.tolist(), ap.instances.tolist(), strict=True)
-    return {
-        'map50_95': map50_95,
-        'map50': map50,
-        'per_class': {
-            name: {'map50_95': values[0], 'map50': values[1], 'instances': instances}
-            for name, values, instances in classes
-        },
-        'images': len(ap.pictures),
-    }
 
 
 def _arm(name: str, model: Model, rows: Sequence[Row]) -> Row:
@@ -102,7 +77,3 @@ def _arm(name: str, model: Model, rows: Sequence[Row]) -> Row:
 def _sd(values: Sequence[float]) -> float | None:
     """Return the sample's standard deviation; one value has none."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def _values(interval: Interval) -> dict[str, float]:
-    return dict(interval._asdict())

@@ -22,7 +22,8 @@ from kd_yolo_ros.manifest import AP_THRESHOLDS
 from kd_yolo_ros.predictor import Predictor
 from kd_yolo_training.cli import requirements
 from kd_yolo_training.cli.export import export
-from kd_yolo_training.compression.artifact import export_checkpoint
+from kd_yolo_training.cli.export_options import DEFAULT, RUNTIMES
+from kd_yolo_training.compression.artifact import DEFAULT_RUNTIMES, FILES, export_checkpoint
 from kd_yolo_training.engine.run_folder import write_weights
 
 NAMES = ['red', 'green', 'blue']
@@ -83,6 +84,55 @@ def test_a_public_checkpoint(tmp_path):
     run(tmp_path / 'tiny.pt', '--out', tmp_path / 'a', '--imgsz', 64)
     manifest = load_artifact(tmp_path / 'a').manifest
     assert manifest.name == 'tiny' and 'training' not in manifest.provenance
+
+
+def test_one_file_for_each_runtime_that_is_named(run_folder, tmp_path):
+    runtimes = [o for name in ('opencv', 'torch', 'openvino') for o in ('--runtime', name)]
+    text = run(run_folder, '--out', tmp_path / 'a', *runtimes, '--json', tmp_path / 'r.json')
+    files = {file.path: file for file in load_artifact(tmp_path / 'a').manifest.files}
+    assert (
+        list(files)
+        == ['model.onnx', 'model.pt2']
+        == json.loads((tmp_path / 'r.json').read_text())['files']
+    )
+    assert set(files['model.onnx'].runtimes) >= {'opencv', 'openvino', 'onnxruntime'}
+    assert 'model.onnx' in text and 'model.pt2' in text
+    picture = np.random.default_rng(0).integers(0, 256, (100, 200, 3), np.uint8)
+    first, *others = (
+        Predictor(tmp_path / 'a', runtime, 'fp32', thresholds=AP_THRESHOLDS).predict(picture)
+        for runtime in ('onnxruntime', 'torch', 'opencv')
+    )
+    for other in others:
+        assert_same(other, first)
+
+
+def test_the_decode_inside(run_folder, tmp_path):
+    run(run_folder, '--out', tmp_path / 'inside', '--decode-inside')
+    run(run_folder, '--out', tmp_path / 'outside')
+    (file,) = load_artifact(tmp_path / 'inside').manifest.files
+    assert file.decode_inside and file.path == 'model.onnx'
+    picture = np.random.default_rng(0).integers(0, 256, (100, 200, 3), np.uint8)
+    inside, outside = (
+        Predictor(tmp_path / name, 'onnxruntime', thresholds=AP_THRESHOLDS).predict(picture)
+        for name in ('inside', 'outside')
+    )
+    assert_same(inside, outside)
+    with pytest.raises(UserError, match=r'Only model\.onnx is written with the decode inside'):
+        run(run_folder, '--out', tmp_path / 'a', '--decode-inside', '--runtime', 'torch')
+
+
+def test_tflite_without_its_converter(run_folder, tmp_path, monkeypatch):
+    found = requirements.find_spec
+    monkeypatch.setattr(
+        requirements, 'find_spec', lambda name: None if name == 'litert_torch' else found(name)
+    )
+    with pytest.raises(UserError, match=r"pip install 'kd_yolo_ros\[tflite-export\]'"):
+        run(run_folder, '--out', tmp_path / 'a', '--runtime', 'tflite')
+    assert not (tmp_path / 'a').exists()
+
+
+def test_the_runtimes_to_choose_from_are_those_with_a_file():
+    assert set(RUNTIMES) == set(FILES) and DEFAULT == DEFAULT_RUNTIMES
 
 
 def test_it_is_refused_before_the_work(run_folder, tmp_path, monkeypatch):

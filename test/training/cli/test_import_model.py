@@ -79,6 +79,25 @@ def test_real_export(data_dir, tmp_path):
     assert artifact.manifest.head.mask_coefficients == 32
 
 
+def test_a_tflite_export(data_dir, tmp_path):
+    path = data_dir / 'weights' / 'yolov8n_int8.tflite'
+    run(path, '--out', tmp_path / 'a')
+    manifest = load_artifact(tmp_path / 'a').manifest
+    (file,) = manifest.files
+    assert (file.path, file.precision, file.normalized_boxes) == ('model.tflite', 'int8', True)
+    assert 'tflite' in file.runtimes and manifest.class_names[2] == 'car'
+    assert manifest.licence.startswith('AGPL-3.0')
+    assert manifest.provenance['export']['description'].startswith('Ultralytics YOLOv8n')
+
+
+def test_an_export_stays_in_its_format(data_dir, tmp_path):
+    path = data_dir / 'weights' / 'yolov5n-seg.onnx'
+    for options in (('--runtime', 'torch'), ('--decode-inside',)):
+        with pytest.raises(UserError, match='stays in its format; leave out --runtime'):
+            run(path, '--out', tmp_path / 'a', *options)
+    assert not (tmp_path / 'a').exists()
+
+
 def test_onnx_with_its_weights_in_another_file(tmp_path):
     (tmp_path / 'in').mkdir()
     model, path = constant_model(anchor_grid()), tmp_path / 'in' / 'best.onnx'

@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from artifacts import scene, write_dataset
 from click.testing import CliRunner
 from random_yolov5 import random_yolov5
+from stiff import LAYERS, write_stiff_artifact
 
 from kd_yolo_ros.artifact import load_artifact
 from kd_yolo_ros.errors import UserError
@@ -59,6 +61,14 @@ def calibration(dataset, tmp_path) -> Path:
     return folder
 
 
+def write_scenes(folder: Path) -> Path:
+    """Pictures like those that the tiny detector is judged on, but other ones."""
+    folder.mkdir()
+    for background in (40, 80):
+        cv2.imwrite(str(folder / f'{background}.png'), scene(background=background)[0])
+    return folder
+
+
 def test_both_runtimes_with_accuracy(artifact, dataset, calibration, tmp_path):
     output = run(
         *(artifact, '--calibration', calibration, '--out', tmp_path / 'int8'),
@@ -71,7 +81,7 @@ def test_both_runtimes_with_accuracy(artifact, dataset, calibration, tmp_path):
     original = load_artifact(artifact).manifest.files[0]
     assert files['model.onnx'].sha256 == original.sha256
     runs = [(f.precision, e['runtime']) for f in files.values() for e in f.accuracy]
-    assert runs == [
+    assert sorted(runs) == [
         *(('fp32', 'onnxruntime'), ('fp32', 'openvino')),
         *(('int8', 'onnxruntime'), ('int8', 'openvino')),
     ]
@@ -88,6 +98,11 @@ def test_both_runtimes_with_accuracy(artifact, dataset, calibration, tmp_path):
         predictor.warm_up(1)
     report = json.loads((tmp_path / 'r.json').read_text())
     assert (report['kind'], report['left_out'], len(report['results'])) == ('quantize', 2, 4)
+    assert provenance['quantization']['report']['pictures'] == 4
+    ours = provenance['quantization']['files']['onnxruntime-x64.onnx']
+    assert (ours['method'], ours['calibrator'], ours['candidates']) == (
+        *('default', 'picture-quantile', []),
+    )
 
 
 def test_one_runtime_without_data(artifact, calibration, tmp_path):
@@ -110,8 +125,71 @@ def test_one_runtime_without_data(artifact, calibration, tmp_path):
     assert again.provenance['quantization']['pictures'] == 2
 
 
+def test_accuracy_aware_puts_the_right_layers_into_float(tmp_path):
+    stiff = write_stiff_artifact(tmp_path / 'stiff')
+    labelled = write_dataset(tmp_path / 'select')
+    output = run(
+        *(stiff, '--calibration', write_scenes(tmp_path / 'scenes'), '--select', labelled),
+        *('--out', tmp_path / 'int8', '--method', 'accuracy-aware', '--runtime', 'onnxruntime'),
+        *('--calibrator', 'minmax', '--report', tmp_path / 'report'),
+    )
+    assert 'FP32' in output
+    manifest = load_artifact(tmp_path / 'int8').manifest
+    made = manifest.provenance['quantization']['files']['onnxruntime-x64.onnx']
+    assert made['met']
+    assert set(made['kept_in_float']) >= set(LAYERS)
+    aps = {step['kept']: step['map50_95'] for step in made['steps']}
+    assert aps[0] < 0.5 < 0.99 < aps[len(made['kept_in_float'])]
+    assert made['map50_95'] >= made['fp32_map50_95'] - 0.003
+    assert len(made['candidates']) == 3, 'minmax with each floor'
+    assert 'layers' not in made, 'all layers are named in the report only'
+    assert manifest.provenance['quantization']['select']['pictures'] == 4
+    names = sorted(path.name for path in (tmp_path / 'report').iterdir())
+    assert names == [
+        *('quantize-candidates-onnxruntime.png', 'quantize-layers-onnxruntime.png'),
+        *('quantize.json', 'quantize.md'),
+    ]
+    page = (tmp_path / 'report' / 'quantize.md').read_text()
+    assert '| widen |' in page
+    assert cv2.imread(str(tmp_path / 'report' / names[1])).shape[1] > 500
+
+
+def test_dynamic_stands_beside_what_was_there(artifact, calibration, dataset, tmp_path):
+    run(
+        *(artifact, '--calibration', calibration, '--out', tmp_path / 'int8'),
+        *('--runtime', 'onnxruntime'),
+    )
+    run(
+        *(tmp_path / 'int8', '--method', 'dynamic', '--out', tmp_path / 'int8'),
+        *('--data', dataset),
+    )
+    manifest = load_artifact(tmp_path / 'int8').manifest
+    assert [file.path for file in manifest.files] == [
+        *('model.onnx', 'onnxruntime-x64.onnx', 'onnxruntime-dynamic.onnx'),
+    ]
+    assert [bool(file.accuracy) for file in manifest.files] == [True, False, True]
+    assert set(manifest.provenance['quantization']['files']) == {
+        *('onnxruntime-x64.onnx', 'onnxruntime-dynamic.onnx'),
+    }
+
+
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        ([], 'give --calibration or --dataset'),
+        (['--method', 'dynamic', '--runtime', 'openvino'], 'dynamic is not for openvino'),
+        (['--method', 'accuracy-aware', '--calibration', '{calibration}'], 'as --select'),
+    ],
+)
+def test_wishes_that_cannot_be_granted(artifact, calibration, tmp_path, options, words):
+    options = [option.format(calibration=calibration) for option in options]
+    with pytest.raises(UserError, match=words):
+        run(artifact, '--out', tmp_path / 'int8', *options)
+    assert not (tmp_path / 'int8').exists()
+
+
 def test_no_picture_left_to_measure_on(artifact, dataset, tmp_path):
-    with pytest.raises(UserError, match='used for calibration'):
+    with pytest.raises(UserError, match='used for calibration or selection'):
         run(
             *(artifact, '--calibration', dataset, '--out', tmp_path / 'int8'),
             *('--data', dataset),

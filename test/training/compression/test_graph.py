@@ -13,6 +13,7 @@ from kd_yolo_training.compression.graph import (
     decode_nodes,
     head_convolutions,
     is_quantized,
+    layers,
     name_nodes,
 )
 
@@ -40,6 +41,23 @@ def test_our_graphs_have_no_decode(tmp_path):
     heads = ['model.24.m.0/Conv', 'model.24.m.1/Conv', 'model.24.m.2/Conv']
     assert head_convolutions(model) == heads
     assert decode_nodes(model) == set()
+
+
+def test_a_layer_is_a_convolution_and_what_bends_its_output():
+    model = graph_of(
+        node('Conv', 'images w', 'a'),
+        node('Sigmoid', 'a', 'gate'),
+        node('Mul', 'a gate', 'b'),
+        node('Conv', 'b w', 'c'),
+        node('Relu', 'c', 'd'),
+        node('MaxPool', 'd', 'e'),
+        node('Conv', 'e w', 'head'),
+    )
+    names = [part.name for part in model.graph.node]
+    assert layers(model, excluded=[names[6]]) == {
+        names[0]: tuple(names[:3]),
+        names[3]: tuple(names[3:5]),
+    }
 
 
 def test_a_real_export_with_the_decode_inside(data_dir):

@@ -8,17 +8,24 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from artifacts import tiny_manifest
+from onnx import helper
+from onnx_graphs import tiny
 from random_yolov5 import random_yolov5
+from stiff import stiff_model
 
 from kd_yolo_ros.backends import backend_class
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import InputSpec, ModelFile
+from kd_yolo_training.cli.quantize import CALIBRATORS, METHODS, RUNTIMES
+from kd_yolo_training.compression import quantize as module
+from kd_yolo_training.compression import ranges
+from kd_yolo_training.compression.candidates import AUTO
 from kd_yolo_training.compression.export import export_onnx
 from kd_yolo_training.compression.graph import decode_nodes, is_quantized, name_nodes
-from kd_yolo_training.compression.onnxruntime_int8 import activation_ranges, correct_biases
-from kd_yolo_training.compression.quantize import prepare, quantize
-from kd_yolo_training.compression.statistics import Statistics, collect_statistics
+from kd_yolo_training.compression.judge import Verdict
+from kd_yolo_training.compression.onnxruntime_int8 import OnnxRuntimeQuantizer
+from kd_yolo_training.compression.quantize import MAKERS, TARGETS, prepare, quantize
 
 SIDE = 128
 
@@ -40,14 +47,25 @@ def noise() -> list[np.ndarray]:
     return [generator.integers(0, 256, (1, SIDE, SIDE, 3), np.uint8) for _ in range(4)]
 
 
-@pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
-def test_int8_answers_like_fp32(graph, noise, tmp_path, runtime):
+def test_every_target_has_a_maker():
+    made = {method: {*makers} for method, makers in MAKERS.items()}
+    made['default'].add('tflite')  # which is made of another float file
+    assert made == {method: {*targets} for method, targets in TARGETS.items()}
+    assert MAKERS.keys() == set(METHODS)
+    assert {runtime for targets in TARGETS.values() for runtime in targets} == set(RUNTIMES)
+    assert set(CALIBRATORS) == {AUTO, *ranges.CALIBRATORS}
+
+
+@pytest.mark.parametrize('target', ['onnxruntime', 'onnxruntime-arm64', 'openvino'])
+def test_int8_answers_like_fp32(graph, noise, tmp_path, target):
     spec = InputSpec(SIDE, SIDE)
-    file = quantize(graph, fp32_file(graph, spec), runtime, noise, tmp_path)
+    runtime = target.partition('-')[0]
+    file, record = quantize(graph, fp32_file(graph, spec), target, noise, tmp_path)
+    assert (record['runtime'], record['method']) == (target, 'default')
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(file.sha256)
     assert (file.precision, file.runtimes, file.input) == ('int8', (runtime,), spec)
     weights = next(p for p in tmp_path.iterdir() if p.suffix in ('.bin', '.onnx'))
-    assert weights.stat().st_size < 0.5 * graph.stat().st_size
+    assert weights.stat().st_size < 0.32 * graph.stat().st_size
     backend = backend_class(runtime)
     int8 = backend(tmp_path / file.path, file, 'int8', 1)
     fp32 = backend(graph, fp32_file(graph, spec), 'fp32', 1)
@@ -59,28 +77,100 @@ def test_int8_answers_like_fp32(graph, noise, tmp_path, runtime):
         assert not np.array_equal(got, expected)
 
 
-def test_onnxruntime_graph(graph, noise, tmp_path):
-    quantize(graph, fp32_file(graph, InputSpec(SIDE, SIDE)), 'onnxruntime', noise, tmp_path)
-    model = onnx.load(tmp_path / 'onnxruntime-x64.onnx')
+@pytest.mark.parametrize(
+    ('target', 'limit', 'activations'),
+    [
+        ('onnxruntime', 64, np.uint8),  # safe without VNNI
+        ('onnxruntime-vnni', 127, np.uint8),
+        ('onnxruntime-arm64', 127, np.int8),
+    ],
+)
+def test_onnxruntime_graph(graph, noise, tmp_path, target, limit, activations):
+    file, _ = quantize(graph, fp32_file(graph, InputSpec(SIDE, SIDE)), target, noise, tmp_path)
+    model = onnx.load(tmp_path / file.path)
     constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
     givers = {tensor: node for node in model.graph.node for tensor in node.output}
     convolutions = [node for node in model.graph.node if node.op_type == 'Conv']
     assert len(convolutions) == 60
+    largest = 0
     for node in convolutions:
-        weights_from = givers.get(node.input[1])
-        quantized = weights_from is not None and weights_from.op_type == 'DequantizeLinear'
-        assert quantized != node.name.startswith('model.24.')
+        reads = givers[node.input[0]].op_type
+        assert (reads == 'DequantizeLinear') or node.name.startswith('model.24.')
+        weight = givers[node.input[1]]
+        if not node.name.startswith('model.24.'):
+            integers, scale = (constants[name] for name in weight.input[:2])
+            assert (weight.op_type, integers.dtype) == ('DequantizeLinear', np.int8)
+            assert scale.shape == (integers.shape[0],), 'a scale for each channel'
+            largest = max(largest, np.abs(integers.astype(int)).max())
+    assert largest == limit
     for node in model.graph.node:
-        if node.op_type == 'DequantizeLinear' and node.input[0] in constants:
-            weight, scale = constants[node.input[0]], constants[node.input[1]]
-            if weight.ndim == 4:
-                assert weight.dtype == np.int8
-                assert np.abs(weight.astype(int)).max() <= 64, 'safe without VNNI'
-                assert scale.shape == (weight.shape[0],), 'a scale for each channel'
         if node.op_type == 'QuantizeLinear':
-            assert constants[node.input[2]].dtype == np.uint8
-            if node.input[0] == 'Cast':
-                assert (constants[node.input[1]], constants[node.input[2]]) == (1, 0)
+            zero = constants[node.input[2]]
+            assert zero.dtype == activations
+            assert activations == np.uint8 or zero == 0, 'symmetric'
+            if node.input[0] == 'Cast' and activations == np.uint8:
+                assert (constants[node.input[1]], zero) == (1, 0)
+
+
+def test_what_gets_only_floats_stays_float(graph, noise, tmp_path):
+    quantizer = OnnxRuntimeQuantizer(prepare(graph, InputSpec(SIDE, SIDE)), noise[:1])
+    quantizer.write(tmp_path / 'int8.onnx', 'minmax', kept=quantizer.layers)
+    operators = {node.op_type for node in onnx.load(tmp_path / 'int8.onnx').graph.node}
+    assert 'QuantizeLinear' not in operators
+    assert {'Add', 'Concat', 'MaxPool', 'Resize'} <= operators
+
+
+def test_dynamic_has_integer_convolutions_and_a_float_head(graph, noise, tmp_path):
+    fp32 = fp32_file(graph, InputSpec(SIDE, SIDE))
+    file, record = quantize(graph, fp32, 'onnxruntime', (), tmp_path, 'dynamic')
+    assert (file.path, record['method']) == ('onnxruntime-dynamic.onnx', 'dynamic')
+    path = tmp_path / file.path
+    operators = [node.op_type for node in onnx.load(path).graph.node]
+    assert (operators.count('ConvInteger'), operators.count('Conv')) == (57, 3)
+    assert path.stat().st_size < 0.32 * graph.stat().st_size
+    backend = backend_class('onnxruntime')
+    expected = backend(graph, fp32, 'fp32', 1).infer(noise[0])
+    for got, wanted in zip(backend(path, file, 'int8', 1).infer(noise[0]), expected, strict=True):
+        assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.95
+        assert not np.array_equal(got, wanted)
+
+
+class Stern:
+    """A judge to whom only float is good."""
+
+    manifest = tiny_manifest()
+
+    def __call__(self, path: Path, file: ModelFile, runtime: str | None = None) -> Verdict:
+        ap = 0.5 if file.precision == 'fp32' else 0.1
+        return Verdict(ap, ap, 4, 1.0, '1')
+
+
+def test_a_drop_that_cannot_be_met_is_said(tmp_path):
+    onnx.save(stiff_model(), tmp_path / 'model.onnx')
+    fp32 = fp32_file(tmp_path / 'model.onnx', InputSpec(96, 64))
+    pictures = [np.full((1, 64, 96, 3), value, np.uint8) for value in (0, 200)]
+    said = []
+    _, record = quantize(
+        *(tmp_path / 'model.onnx', fp32, 'onnxruntime', pictures, tmp_path, 'accuracy-aware'),
+        *(Stern(), 'minmax', 0.003, said.append),
+    )
+    assert not record['met']
+    assert (record['kept_in_float'], record['fp32_map50_95']) == ([], 0.5)
+    assert [step['kept'] for step in record['steps']] == [0, 1, 2, 3]
+    assert '0.4000 lost where 0.003 were allowed' in said[-1]
+
+
+def test_methods_that_a_runtime_lacks(graph, noise, tmp_path):
+    fp32 = fp32_file(graph, InputSpec(SIDE, SIDE))
+    with pytest.raises(UserError, match='dynamic is not for openvino, only for onnxruntime'):
+        quantize(graph, fp32, 'openvino', noise, tmp_path, 'dynamic')
+
+
+def test_8_bit_weights_are_not_judged_without_vnni(graph, noise, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, 'cpu_features', lambda: frozenset({'avx2'}))
+    fp32 = fp32_file(graph, InputSpec(SIDE, SIDE))
+    with pytest.raises(UserError, match='Without VNNI'):
+        quantize(graph, fp32, 'onnxruntime-vnni', noise, tmp_path, judge=Stern())
 
 
 @pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
@@ -89,7 +179,7 @@ def test_the_decode_inside_a_real_export_stays_float(data_dir, tmp_path, runtime
     spec = InputSpec(640, 640, 'float32', 'nchw', 'rgb', 1 / 255)
     generator = np.random.default_rng(0)
     pictures = [generator.random((1, 3, 640, 640), np.float32) for _ in range(2)]
-    file = quantize(path, fp32_file(path, spec, inside=True), runtime, pictures, tmp_path)
+    file, _ = quantize(path, fp32_file(path, spec, inside=True), runtime, pictures, tmp_path)
     decode = decode_nodes(prepare(path, spec))
     assert len(decode) > 30
     if runtime == 'onnxruntime':
@@ -118,70 +208,6 @@ def test_the_decode_inside_a_real_export_stays_float(data_dir, tmp_path, runtime
 
 def _inputs(model: onnx.ModelProto, name: str) -> list[str]:
     return next(list(node.input) for node in model.graph.node if node.name == name)
-
-
-def tiny(*nodes: onnx.NodeProto, **constants: np.ndarray) -> onnx.ModelProto:
-    value = helper.make_tensor_value_info
-    return helper.make_model(
-        helper.make_graph(
-            nodes,
-            'tiny',
-            [value('images', TensorProto.FLOAT, [1, 4, 8, 8])],
-            [value(nodes[-1].output[0], TensorProto.FLOAT, None)],
-            [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
-        ),
-        opset_imports=[helper.make_opsetid('', 17)],
-        ir_version=8,
-    )
-
-
-def test_statistics():
-    model = tiny(helper.make_node('Relu', ['images'], ['relu']))
-    pictures = [np.full((1, 4, 8, 8), value, np.float32) for value in (-1, 2, 4)]
-    pictures[2][:, 1] = 10
-    statistics = collect_statistics(model, pictures, ['images', 'relu'])
-    assert statistics.low['relu'].tolist() == [0, 2, 4]
-    assert statistics.high['relu'].tolist() == [0, 2, 10]
-    assert statistics.channel_means['relu'] == pytest.approx([2, 4, 2, 2])
-    assert statistics.channel_means['images'] == pytest.approx([5 / 3, 11 / 3, 5 / 3, 5 / 3])
-
-
-@pytest.mark.parametrize('groups', [1, 2, 4])
-def test_corrected_biases_keep_the_mean(groups):
-    generator = np.random.default_rng(3)
-    weight = generator.normal(size=(8, 4 // groups, 3, 3)).astype(np.float32)
-    bias = generator.normal(size=8).astype(np.float32)
-    node = helper.make_node('Conv', ['images', 'w', 'b'], ['y'], name='conv', group=groups)
-    means = generator.random(4).astype(np.float32) * 5
-    limit = 3  # coarse, so that the error is plain
-
-    def mean_answer(weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        inputs = means.reshape(groups, 4 // groups).repeat(8 // groups, 0)
-        return (weight.sum((2, 3)) * inputs).sum(1) + bias
-
-    model = tiny(node, w=weight, b=bias)
-    correct_biases(model, [node], {'images': means}, limit)
-    corrected = onnx.numpy_helper.to_array(model.graph.initializer[1])
-    scale = np.abs(weight).max((1, 2, 3), keepdims=True) / limit
-    rounded = np.round(weight / scale) * scale
-    expected = mean_answer(weight, bias)
-    assert np.abs(mean_answer(rounded, bias) - expected).max() > 0.1
-    assert mean_answer(rounded, corrected) == pytest.approx(expected, abs=1e-3)
-
-
-def test_ranges_cut_what_silu_makes_zero():
-    model = tiny(
-        helper.make_node('Relu', ['images'], ['a']),
-        helper.make_node('Sigmoid', ['a'], ['gate']),
-        helper.make_node('Mul', ['gate', 'a'], ['b']),
-        helper.make_node('Sigmoid', ['b'], ['other']),
-        helper.make_node('Mul', ['b', 'b'], ['c']),
-    )
-    low = {name: np.full(4, -50.0) for name in ('a', 'gate', 'b', 'c')}
-    high = {name: np.array([1.0, 2, 3, 4, 5, 600]) for name in low}
-    ranges = activation_ranges(model, Statistics(low, high, {}))
-    assert ranges['a'] == (-6, 5)
-    assert ranges['b'] == (-50, 5)
 
 
 @pytest.mark.parametrize(

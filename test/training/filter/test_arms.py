@@ -10,18 +10,12 @@ import pytest
 from shapes import write_shapes
 from synthetic_runs import synthetic_found, write_run
 
-from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import AP_THRESHOLDS
 from kd_yolo_training.data.read import read_dataset
 from kd_yolo_training.engine.predict import checkpoint_predictor
 from kd_yolo_training.engine.validation import validate
 from kd_yolo_training.filter.arms import differences, measure, resampled_ap
-from kd_yolo_training.filter.found import (
-    DETECTIONS,
-    pictures_hash,
-    read_found,
-    write_found,
-)
+from kd_yolo_training.filter.found import DETECTIONS, pictures_hash
 from kd_yolo_training.filter.models import describe_model
 
 
@@ -63,19 +57,6 @@ def test_networks_are_run_once(tmp_path, data):
     for name in arms:
         for one, other in zip(again[name], measured[name], strict=True):
             np.testing.assert_array_equal(one.per_class(np.ones(6)), other.per_class(np.ones(6)))
-
-
-def test_what_was_found_comes_back(tmp_path, data):
-    found = synthetic_found(data, 1, 0)
-    write_found(tmp_path / 'found.npz', found)
-    back = read_found(tmp_path / 'found.npz', len(found))
-    for (one, size), (other, other_size) in zip(found, back, strict=True):
-        assert size == other_size
-        for name in ('boxes', 'scores', 'class_ids'):
-            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    assert read_found(tmp_path / 'found.npz', 5) is None
-    with pytest.raises(UserError, match='cannot be written'):
-        write_found(tmp_path / 'found.npz' / 'below.npz', found)
 
 
 def test_a_picture_that_changed_is_looked_at_again(tmp_path):

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""INT8 for TFLite: integers from the pixels to the head, whose numbers keep their own sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from tflite_model import CHANNELS, SIDE, write_convolutions, write_shift
+
+from kd_yolo_ros.backends.tflite import TfliteBackend
+from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.manifest import InputSpec, ModelFile
+from kd_yolo_training.compression.quantize import quantize
+from kd_yolo_training.compression.tflite_int8 import (
+    SILU_FLOOR,
+    _Graph,
+    activation_ranges,
+    quantize_tflite,
+)
+
+FLOATS = InputSpec(SIDE, SIDE, 'float32')
+
+
+@pytest.fixture(scope='module')
+def floats(tmp_path_factory) -> Path:
+    return write_convolutions(tmp_path_factory.mktemp('float') / 'model.tflite')
+
+
+@pytest.fixture(scope='module')
+def pictures():
+    random = np.random.default_rng(0)
+    return [random.integers(0, 256, (1, SIDE, SIDE, 3), np.uint8) for _ in range(6)]
+
+
+@pytest.fixture(scope='module')
+def made(floats, pictures, tmp_path_factory) -> tuple[Path, ModelFile]:
+    target = tmp_path_factory.mktemp('int8') / 'int8.tflite'
+    return target, quantize_tflite(floats, target, pictures)
+
+
+def test_it_answers_like_the_float_file(made, floats, pictures):
+    path, file = made
+    assert (file.precision, file.runtimes, file.output_layout) == ('int8', ('tflite',), 'nhwc')
+    assert file.input == InputSpec(SIDE, SIDE)
+    integers = TfliteBackend(path, file, 'int8', 1)
+    exact = TfliteBackend(floats, ModelFile('x', ('tflite',), 'fp32', FLOATS), 'fp32', 1)
+    (got,) = integers.infer(pictures[0])
+    (expected,) = exact.infer(pictures[0].astype(np.float32))
+    assert got.shape == expected.shape and not np.array_equal(got, expected)
+    # Each channel by itself: they lie 16 apart, and one scale for all would round them away.
+    for channel in range(CHANNELS):
+        alike = np.corrcoef(got[..., channel].ravel(), expected[..., channel].ravel())[0, 1]
+        assert alike > 0.99, channel
+
+
+def test_pixels_go_in_as_they_are_and_weights_have_8_bits(made):
+    interpreter = Interpreter(
+        str(made[0]),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    (first,) = interpreter.get_input_details()
+    assert first['dtype'] == np.int8 and first['quantization'] == (1.0, -128)
+    (output,) = interpreter.get_output_details()
+    assert output['dtype'] == np.float32
+    details = {d['index']: d for d in interpreter.get_tensor_details()}
+    operators = interpreter._get_ops_details()
+    convolutions = [o for o in operators if o['op_name'] == 'CONV_2D']
+    assert len(convolutions) == 2
+    for operator in convolutions:
+        weight = details[operator['inputs'][1]]
+        assert weight['dtype'] == np.int8
+        assert len(weight['quantization_parameters']['scales']) == weight['shape'][0]
+    between = [o for o in operators if o['op_name'] in ('LOGISTIC', 'MUL')]
+    assert {details[i]['dtype'] for o in between for i in o['inputs']} == {np.int8}
+
+
+def test_ranges_are_the_mean_of_the_pictures(floats, pictures):
+    graph = _Graph.read(floats)
+    ranges = activation_ranges(graph, pictures)
+    assert ranges['pixels'] == (0.0, 255.0)
+    highest = []
+    for picture in pictures:
+        graph.run(picture)
+        highest.append(graph.interpreter.get_tensor(graph.tensors['before']).max())
+    assert ranges['before'][1] == pytest.approx(np.mean(highest), rel=1e-5)
+
+
+def test_what_goes_into_silu_saturates(floats, pictures, monkeypatch):
+    graph = _Graph.read(floats)
+    assert graph.before_silu == {'before'}
+    low = activation_ranges(graph, pictures)['before'][0]
+    assert SILU_FLOOR < low < 0
+    monkeypatch.setattr('kd_yolo_training.compression.tflite_int8.SILU_FLOOR', low / 2)
+    assert activation_ranges(graph, pictures)['before'][0] == low / 2
+
+
+def test_a_quantized_file(made, pictures, tmp_path):
+    with pytest.raises(UserError, match='is quantized already; give the FP32 model'):
+        quantize_tflite(made[0], tmp_path / 'int8.tflite', pictures)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_without_convolutions(pictures, tmp_path):
+    source = write_shift(tmp_path / 'shift.tflite')
+    with pytest.raises(UserError, match='has no convolution'):
+        quantize_tflite(source, tmp_path / 'int8.tflite', pictures)
+
+
+def test_a_file_that_is_no_tflite(pictures, tmp_path):
+    (tmp_path / 'model.tflite').write_bytes(b'no model at all')
+    with pytest.raises(UserError, match='is no TFLite model'):
+        quantize_tflite(tmp_path / 'model.tflite', tmp_path / 'int8.tflite', pictures)
+
+
+def test_no_picture(floats, tmp_path):
+    with pytest.raises(UserError, match='There is no picture to calibrate on'):
+        quantize_tflite(floats, tmp_path / 'int8.tflite', [])
+
+
+def test_as_one_of_the_runtimes(floats, pictures, tmp_path):
+    """Beside the ONNX graph that the other runtimes' files are made of."""
+    onnx = tmp_path / 'model.onnx'
+    fp32 = ModelFile(onnx.name, ('onnxruntime',), 'fp32', InputSpec(SIDE, SIDE))
+    with pytest.raises(UserError, match=r'has no model\.tflite.*export the checkpoint with'):
+        quantize(onnx, fp32, 'tflite', pictures, tmp_path)
+    (tmp_path / 'model.tflite').write_bytes(floats.read_bytes())
+    file, record = quantize(onnx, fp32, 'tflite', pictures, tmp_path)
+    assert (tmp_path / file.path).is_file() and list(file.sha256) == [file.path]
+    assert record['runtime'] == 'tflite' and record['calibrator'] == 'moving-average'

@@ -65,6 +65,7 @@ def annotate(
     runtime: str,
     precision: str,
     threads: int | None,
+    provider: str | None,
     json_file: Path | None,
 ) -> None:
     """Write the SOURCEs as one prepared data set with what teachers find as soft labels.
@@ -92,7 +93,8 @@ def annotate(
     if names and every.names and names != every.names:
         raise UserError(f'--names differs from the names of {every.description}; leave it away.')
     predictors = [
-        open_predictor(teacher, runtime, precision, threads, THRESHOLDS) for teacher in teachers
+        open_predictor(teacher, runtime, precision, threads, THRESHOLDS, provider=provider)
+        for teacher in teachers
     ]
     names = every.names or names or tuple(predictors[0].class_names)
     classes = [teacher_classes(names, p.class_names, class_map) for p in predictors]

@@ -160,7 +160,7 @@ class ModelFile:
         box_order: 'xyxy' or 'yxyx', of ready detections.
         outputs: places of the head's outputs among those of the graph, in the head's order;
             empty where they come first and in that order.
-        cpu_features: instruction sets without which it must not run.
+        cpu_features: instruction sets without which it must not run; of 'a|b' one suffices.
         sha256: hash of every file it consists of, by file name.
         accuracy: measured AP, one entry for each data set and runtime.
     """

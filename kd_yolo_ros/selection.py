@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import List, Optional, Set
 
 from kd_yolo_ros.backends import backend_class, how_to_install, installed_runtimes
 from kd_yolo_ros.cpu import architecture, cpu_features, has_fast_int8
@@ -75,7 +75,7 @@ def select(
         for file in manifest.files:
             if name not in file.runtimes or not serves(file, wish, name):
                 continue
-            lacking = set(file.cpu_features) - cpu_features()
+            lacking = missing_cpu_features(file)
             missing_features |= lacking
             if runtime == 'auto' and not lacking and not can_execute(name):
                 without_device.add(name)
@@ -89,9 +89,9 @@ def select(
         others = names - set(runtimes)
         if others:
             ways.insert(0, f'take the runtime {", ".join(sorted(others))}')
+        lacks = ', '.join(name.replace('|', ' or ') for name in sorted(missing_features))
         raise UnsupportedError(
-            f'{manifest.name}: this CPU lacks {", ".join(sorted(missing_features))}, which the '
-            f'file needs; {" or ".join(ways)}.'
+            f'{manifest.name}: this CPU lacks {lacks}, which the file needs; {" or ".join(ways)}.'
         )
     offered = sorted({f'{name} {f.precision}' for f in manifest.files for name in f.runtimes})
     nothing_installed = runtime == 'auto' and not names & set(runtimes)
@@ -103,6 +103,11 @@ def select(
         + ''.join(f' ({name} finds no device)' for name in sorted(without_device))
         + '.'
     )
+
+
+def missing_cpu_features(file: ModelFile) -> Set[str]:
+    """Return those of a file's `cpu_features` that this CPU lacks; of 'a|b' one suffices."""
+    return {wanted for wanted in file.cpu_features if not cpu_features() & {*wanted.split('|')}}
 
 
 def can_execute(runtime: str) -> bool:

@@ -159,6 +159,15 @@ def test_missing_cpu_feature(machine):
     assert 'this CPU lacks amx_int8, avx512_fp16' in sentence and 'avx2' not in sentence
 
 
+@pytest.mark.parametrize('name', ['avx512_vnni', 'avx_vnni'])
+def test_one_of_several_cpu_features_suffices(machine, name):
+    file = dataclasses.replace(ORT_INT8, cpu_features=('avx2', 'avx512_vnni|avx_vnni'))
+    machine(features=['avx2', name])
+    assert select(tiny_manifest(files=(file,)), 'onnxruntime', 'int8').file == file
+    machine(features=['avx2'])
+    assert 'lacks avx512_vnni or avx_vnni, which' in refusal(tiny_manifest(files=(file,)))
+
+
 @pytest.mark.parametrize(
     ('machine_has', 'expected'),
     [

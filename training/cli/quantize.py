@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kd_yolo_ros.artifact import Artifact, write_artifact
-from kd_yolo_ros.backends import installed_runtimes
+from kd_yolo_ros.backends import backend_class, installed_runtimes
 from kd_yolo_ros.cli.common import (
     EXISTING,
     check_out,
@@ -139,17 +139,24 @@ def quantize(
     served neither calibration nor choice, and written into the manifest.
     """
     from ..compression.picture_sets import open_picture_sets
-    from ..compression.quantize import TARGETS
+    from ..compression.quantize import ORDER, OVERFLOW, TARGETS, overflows_here, refuse_overflow
 
     runtimes = tuple(r for r in RUNTIMES if r in (runtimes or {*USUAL} & {*TARGETS[method]}))
     _check_wish(method, runtimes, TARGETS[method], calibration or dataset)
+    for runtime in runtimes:
+        refuse_overflow(method, runtime)
     if 'tflite' in runtimes:
         require('ai_edge_quantizer', extra='tflite-quantize')
     check_out(out, [MANIFEST])
     original = open_model(artifact)
     fp32 = float_onnx(original)
-    original.model_path(fp32)  # its hash
-    sets = open_picture_sets(fp32.input, limit, calibration, select, data, images, dataset)
+    floats = {'tflite': float_tflite(original)} if 'tflite' in runtimes else {}
+    for file in (fp32, *floats.values()):
+        original.model_path(file)  # its hash
+    sets = open_picture_sets(
+        *(fp32.input, limit, calibration, select, data, images, dataset),
+        calibrate=method != 'dynamic',
+    )
     if method == 'accuracy-aware' and sets.choices is None:
         raise UserError('accuracy-aware looks at AP; give labelled pictures as --select.')
 
@@ -157,8 +164,9 @@ def quantize(
         folder = Path(scratch)
         files, records = [], {}
         for runtime in runtimes:
+            source = floats.get(runtime, fp32)
             file, record = _make(
-                original, fp32, runtime, sets, folder, method, calibrator, max_drop, class_map
+                original, source, runtime, sets, folder, method, calibrator, max_drop, class_map
             )
             files.append(file)
             records[file.path] = record
@@ -168,20 +176,28 @@ def quantize(
             original.model_path(file)
         manifest = dataclasses.replace(
             original.manifest,
-            files=(*kept, *files),
+            files=_in_order([*kept, *files], ORDER),
             provenance=_provenance(original.manifest, kept, records, sets),
         )
         sources = {name: original.folder / name for file in kept for name in file.sha256}
         sources.update({name: folder / name for name in made})
         measured = [fp32.path, *(file.path for file in files)]
+        wrong = {
+            file.path
+            for runtime, file in zip(runtimes, files, strict=True)
+            if overflows_here(runtime)
+        }
         served = {TARGETS[method][runtime].runtime for runtime in runtimes}
         here = served & {*installed_runtimes()}
         if sets.report is not None:
             result = write_artifact(folder / 'artifact', manifest, sources)
-            manifest = _measured(result, measured, here, sets.report, class_map)
+            right = {*measured} - wrong
+            manifest = _measured(result, right, here, sets.report, class_map)
+            for path in sorted(wrong):
+                click.echo(f'{OVERFLOW}: none is measured of {path}.')
         result = write_artifact(out, manifest, sources)
 
-    rows = table_rows(result, measured, served)
+    rows = table_rows(result, measured, served, sets.report)
     left_out = sets.report.pictures.left_out if sets.report else None
     report = new_report(
         'quantize',
@@ -234,9 +250,31 @@ def float_onnx(artifact: Artifact) -> ModelFile:
     )
 
 
+def float_tflite(artifact: Artifact) -> ModelFile:
+    """Return the artifact's float .tflite, of which the INT8 file for TFLite is made.
+
+    Raises:
+        UserError: there is none.
+    """
+    for file in artifact.manifest.files:
+        raw = not file.decode_inside and file.output_layout == 'nhwc'
+        if raw and file.precision == 'fp32' and file.path.endswith('.tflite'):
+            return file
+    raise UserError(
+        f'{artifact.folder} has no FP32 file for TFLite, of which the INT8 one is made; export '
+        f'the checkpoint with --runtime tflite too.'
+    )
+
+
+def _in_order(files: Iterable[ModelFile], order: Sequence[str]) -> tuple[ModelFile, ...]:
+    """Return the files with those that are made here last, and in their order."""
+    places = {path: place for place, path in enumerate(order)}
+    return tuple(sorted(files, key=lambda file: places.get(file.path, -1)))
+
+
 def _make(
     original: Artifact,
-    fp32: ModelFile,
+    source: ModelFile,
     runtime: str,
     sets: PictureSets,
     folder: Path,
@@ -259,7 +297,7 @@ def _make(
         return progress(items, what, len(items))  # type: ignore[arg-type]
 
     return make_int8(
-        *(original.folder / fp32.path, fp32, runtime, pictures, folder),
+        *(original.folder / source.path, source, runtime, pictures, folder),
         *(method, judge, calibrator, max_drop, click.echo, show),
     )
 
@@ -271,30 +309,32 @@ def _provenance(
     sets: PictureSets,
 ) -> dict[str, Any]:
     """Return the provenance with how each INT8 file was made, those that stay included."""
-    from ..compression.calibration import fingerprint
-
-    digests = sets.calibration.digests if sets.calibration else set()
     before = (manifest.provenance.get('quantization') or {}).get('files') or {}
     stay = {file.path for file in kept}
-    new = {
-        path: {key: value for key, value in record.items() if key not in SHOWN_ONCE}
-        for path, record in records.items()
-    }
+    new = {}
+    for path, record in records.items():
+        shown = {key: value for key, value in record.items() if key not in SHOWN_ONCE}
+        looked_at = _described(sets)
+        if not (record.get('candidates') or record.get('steps')):
+            looked_at.pop('select', None)  # nothing was chosen
+        new[path] = {**shown, **looked_at, 'versions': _versions()}
     return {
         **manifest.provenance,
         'quantization': {
-            'pictures': len(digests),
-            'pictures_sha256': fingerprint(digests),
-            **_described(sets),
-            'files': {**{path: one for path, one in before.items() if path in stay}, **new},
-            'versions': {name: metadata.version(name) for name in PACKAGES},
+            'files': {**{path: one for path, one in before.items() if path in stay}, **new}
         },
     }
 
 
 def _described(sets: PictureSets) -> dict[str, Any]:
-    named = {'select': sets.choices, 'report': sets.report}
+    named = {'calibration': sets.calibration, 'select': sets.choices, 'report': sets.report}
     return {name: one.describe() for name, one in named.items() if one is not None}
+
+
+def _versions() -> dict[str, str]:
+    runtimes = {name: backend_class(name).version() for name in ('onnxruntime', 'openvino')}
+    others = {name: metadata.version(name) for name in PACKAGES if name not in runtimes}
+    return {**runtimes, **others}
 
 
 def _measured(
@@ -313,7 +353,10 @@ def _measured(
                 for runtime in file.runtimes
                 if runtime in runtimes
             )
-            others = tuple(e for e in file.accuracy if e.get('data') != report.name)
+            new = {(e['pictures_sha256'], e['runtime']) for e in accuracy}
+            others = tuple(
+                e for e in file.accuracy if (e.get('pictures_sha256'), e['runtime']) not in new
+            )
             file = dataclasses.replace(file, accuracy=(*others, *accuracy))
         files.append(file)
     return dataclasses.replace(result.manifest, files=tuple(files))
@@ -344,15 +387,20 @@ def measure(
 
 
 def table_rows(
-    artifact: Artifact, paths: Collection[str], runtimes: Collection[str]
+    artifact: Artifact, paths: Collection[str], runtimes: Collection[str], report: Labelled | None
 ) -> list[dict[str, Any]]:
-    """Return one row for each runtime and file: size and, if measured, AP."""
+    """Return one row for each runtime and file: size and, if measured on `report`, AP."""
+    pictures = report.describe()['pictures_sha256'] if report else None
     rows = []
     for file in artifact.manifest.files:
         if file.path not in paths:
             continue
         size = sum((artifact.folder / name).stat().st_size for name in file.sha256)
-        accuracy = {entry['runtime']: entry for entry in file.accuracy}
+        accuracy = {
+            entry['runtime']: entry
+            for entry in file.accuracy
+            if report and entry.get('pictures_sha256') == pictures
+        }
         for runtime in file.runtimes:
             if runtime in runtimes:
                 entry = accuracy.get(runtime, {})

@@ -25,13 +25,16 @@ def correct_biases(
 
     Args:
         model: changed in place.
-        convolutions: nodes of the model whose weights will be rounded.
+        convolutions: nodes of the model whose weights will be rounded; of those without a bias,
+            and of transposed ones, whose taps meet fewer than all, nothing changes.
         channel_means: of their inputs, (C,).
         limit: largest absolute integer of a weight.
     """
     constants = {initializer.name: initializer for initializer in model.graph.initializer}
     for node in convolutions:
-        if len(node.input) < 3 or not {node.input[1], node.input[2]} <= constants.keys():
+        if node.op_type != 'Conv' or len(node.input) < 3:
+            continue
+        if not {node.input[1], node.input[2]} <= constants.keys():
             continue
         weight = numpy_helper.to_array(constants[node.input[1]])
         bias = constants[node.input[2]]

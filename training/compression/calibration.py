@@ -70,6 +70,10 @@ class Calibration:
         for _ in self:
             pass
 
+    def describe(self) -> dict[str, object]:
+        """Return the number and hash of the pictures read, as the manifest has them."""
+        return {'pictures': len(self.digests), 'pictures_sha256': fingerprint(self.digests)}
+
 
 def fingerprint(digests: set[str]) -> str:
     """Return one hash of a set of pictures, whatever their order and names."""

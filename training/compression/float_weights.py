@@ -14,6 +14,11 @@ LARGEST = 127
 SMALL = 1 << 13
 
 
+def gets_8_bits(values: np.ndarray) -> bool:
+    """Tell whether a float convolution's weights are stored as int8, else as float16."""
+    return values.size > SMALL or bool(np.abs(values).max() > np.finfo(np.float16).max)
+
+
 def shrink_float_weights(model: onnx.ModelProto) -> None:
     """Store float weights of convolutions as int8 or float16; runtimes make floats of them.
 
@@ -32,8 +37,7 @@ def shrink_float_weights(model: onnx.ModelProto) -> None:
             continue
         graph.initializer.remove(weight)
         values = numpy_helper.to_array(weight)
-        exact = values.size <= SMALL and np.abs(values).max() <= np.finfo(np.float16).max
-        stored, restore = (_as_float16 if exact else _as_int8)(weight.name, values)
+        stored, restore = (_as_int8 if gets_8_bits(values) else _as_float16)(weight.name, values)
         graph.initializer.extend(stored)
         restored.append(restore)
         del constants[weight.name]

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from .bias_correction import correct_biases
-from .float_weights import shrink_float_weights
+from .float_weights import LARGEST, gets_8_bits, shrink_float_weights
 from .graph import float_nodes, layers
 from .ranges import Range, activation_ranges
 from .statistics import collect_statistics, float_tensors
@@ -65,13 +66,12 @@ class OnnxRuntimeQuantizer:
         self._known_ranges: dict[tuple[str, float | None], dict[str, Range]] = {}
         self._excluded = float_nodes(model)
         self.layers = layers(model, self._excluded)
-        self._convolutions = [node for node in model.graph.node if node.name in self.layers]
         constants = {initializer.name for initializer in model.graph.initializer}
         unread = {t for n in model.graph.node if n.name in self._excluded for t in n.output}
         tensors = [t for t in float_tensors(model) if t not in unread | constants]
         if model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
             tensors.append(model.graph.input[0].name)
-        means_of = {node.input[0] for node in self._convolutions}
+        means_of = {node.input[0] for node in model.graph.node if node.op_type == 'Conv'}
         self.statistics = collect_statistics(model, pictures, tensors, means_of)
 
     def write(
@@ -90,12 +90,26 @@ class OnnxRuntimeQuantizer:
             kept: convolutions, of `layers`, whose layers stay in float.
         """
         model = onnx.ModelProto.FromString(self.model.SerializeToString())
-        rounded = [n for n in model.graph.node if n.name in self.layers and n.name not in kept]
-        limit = self.kernels.weight_limit
-        correct_biases(model, rounded, self.statistics.channel_means, limit)
+        self._correct_biases(model, {*self.layers} - {*kept})
         ranges = self._ranges(calibrator, silu_floor)
         excluded = self._float_nodes(kept)
         write_qdq(model, target, ranges, excluded, self.kernels)
+
+    def _correct_biases(self, model: onnx.ModelProto, quantized: Collection[str]) -> None:
+        """Correct the biases of all convolutions whose weights are rounded, in float ones too."""
+        means = self.statistics.channel_means
+        constants = {initializer.name: initializer for initializer in model.graph.initializer}
+        known = [n for n in model.graph.node if n.op_type == 'Conv' and n.input[0] in means]
+        stored_in_8_bits = [
+            node
+            for node in known
+            if node.name not in quantized
+            and node.input[1] in constants
+            and gets_8_bits(numpy_helper.to_array(constants[node.input[1]]))
+        ]
+        integer = [node for node in known if node.name in quantized]
+        correct_biases(model, integer, means, self.kernels.weight_limit)
+        correct_biases(model, stored_in_8_bits, means, LARGEST)
 
     def _float_nodes(self, kept: Collection[str]) -> set[str]:
         """Return the nodes that stay in float, with those that get nothing but floats."""

@@ -95,21 +95,23 @@ def quantize_with_accuracy_control(
     count = len(judge)
     with tempfile.TemporaryDirectory() as folder:
         validation = _Validation(model, judge, fp32, max_drop, Path(folder), say)
-        nncf.quantize_with_accuracy_control(
-            model,
-            _dataset(model, pictures),
-            nncf.Dataset(list(range(count))),
-            validation,
-            max_drop=max_drop,
-            advanced_accuracy_restorer_parameters=AdvancedAccuracyRestorerParameters(
-                max_num_iterations=MAX_ITERATIONS,
-                ranking_subset_size=min(max(count // 2, 1), RANKING_PICTURES),
-                num_ranking_workers=1,
-            ),
-            **_options(model, pictures),
-        )
-        if validation.error is not None:
-            raise validation.error
+        try:
+            nncf.quantize_with_accuracy_control(
+                model,
+                _dataset(model, pictures),
+                nncf.Dataset(list(range(count))),
+                validation,
+                max_drop=max_drop,
+                advanced_accuracy_restorer_parameters=AdvancedAccuracyRestorerParameters(
+                    max_num_iterations=MAX_ITERATIONS,
+                    ranking_subset_size=min(max(count // 2, 1), RANKING_PICTURES),
+                    num_ranking_workers=1,
+                ),
+                **_options(model, pictures),
+            )
+        finally:  # NNCF's own error may only be what came of it
+            if validation.error is not None:
+                raise validation.error
         _write_ir(onnx.load(validation.best_path), target)
     return validation.float_ap, validation.tried, validation.best
 
@@ -117,8 +119,8 @@ def quantize_with_accuracy_control(
 class _Validation:
     """NNCF's validation function, which notes every network that is judged on all pictures.
 
-    NNCF takes an exception of its first call, on one picture, for another way of judging: it is
-    kept here, to be raised in the end.
+    NNCF takes an exception of its first call, on one picture, for another way of judging, and goes
+    on: it is kept here, to be raised by every other call and in the end.
     """
 
     def __init__(
@@ -145,11 +147,13 @@ class _Validation:
 
     def __call__(self, model: onnx.ModelProto, items: Iterable[int]) -> tuple[float, list[float]]:
         """Return AP50-95 over the pictures with these indices, and that of each alone."""
+        if self.error is not None:
+            raise self.error
         wanted = sorted(items)
         try:
             ap, each = self._judge(model, wanted)
         except Exception as error:
-            self.error = self.error or error
+            self.error = error
             raise
         if len(wanted) == self.count:
             self._note(model, ap)
@@ -222,11 +226,32 @@ def _write_ir(model: onnx.ModelProto, target: Path) -> None:
     onnx.save(model, converted)
     network = openvino.convert_model(converted)
     _share_bounds(network)
+    _halve_float_weights(network)
     openvino.save_model(network, target, compress_to_fp16=False)
     converted.unlink()
     # A small network's XML is a sixth of its file, and a fifth of that is indentation.
     text = target.read_text(encoding='utf-8')
     target.write_text(re.sub(r'>\s+<', '><', text), encoding='utf-8')
+
+
+def _halve_float_weights(network: Any) -> None:
+    """Store the convolutions' float weights as float16, which the converter had made float32.
+
+    `shrink_float_weights` has rounded them to float16 already, so nothing is lost. What is
+    quantized is no constant of floats, and stays.
+    """
+    import openvino.opset13 as ops
+
+    for operation in network.get_ops():
+        if operation.get_type_name() not in ('Convolution', 'GroupConvolution'):
+            continue
+        weight = operation.input_value(1).get_node()
+        if weight.get_type_name() != 'Constant':
+            continue
+        half = weight.data.astype(np.float16)
+        if (half == weight.data).all():
+            restored = ops.convert(ops.constant(half), 'f32')
+            operation.input(1).replace_source_output(restored.output(0))
 
 
 def _share_bounds(network: Any) -> None:

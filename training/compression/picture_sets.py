@@ -66,6 +66,7 @@ def open_picture_sets(
     data: Path | None = None,
     images: Path | None = None,
     dataset: Path | None = None,
+    calibrate: bool = True,
 ) -> PictureSets:
     """Open the three sets and take from each what another one needs more.
 
@@ -77,6 +78,7 @@ def open_picture_sets(
         data: labelled pictures for the report.
         images: pictures of `data`, where that is a COCO json.
         dataset: a prepared data set, whose splits stand in for each of the three not given.
+        calibrate: whether ranges are set on pictures at all.
 
     Raises:
         UserError: one of them cannot be read, or has no picture of its own.
@@ -85,11 +87,11 @@ def open_picture_sets(
         splits = read_prepared(dataset).splits
         select = select or splits.get(SELECT)
         data = data or splits.get(REPORT)
-        if calibration is None and CALIBRATE not in splits:
+        if calibrate and calibration is None and CALIBRATE not in splits:
             raise UserError(f'{dataset} has no split {CALIBRATE}; give --calibration.')
     used: set[str] = set()
     calibrated = None
-    if calibration is not None or dataset is not None:
+    if calibrate and (calibration is not None or dataset is not None):
         source = open_source(calibration) if calibration else open_dataset(splits[CALIBRATE])[0]
         calibrated = Calibration(source, spec, limit)
         calibrated.read()

@@ -12,24 +12,19 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.version_converter
-from google.protobuf.message import DecodeError
 
-from kd_yolo_ros.cpu import cpu_features
+from kd_yolo_ros.cpu import architecture, cpu_features
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.manifest import Head, InputSpec, ModelFile
+from kd_yolo_ros.manifest import Head, ModelFile
 
 from . import accuracy_aware, openvino_int8, tensorrt_int8, tflite_int8
 from .accuracy_aware import Step
 from .candidates import AUTO, Candidate, choose
-from .graph import CONVOLUTIONS, is_quantized, name_nodes, opset
 from .judge import Judge
 from .onnxruntime_dynamic import quantize_dynamic
 from .onnxruntime_int8 import ARM64, VNNI, X64, Kernels, OnnxRuntimeQuantizer
+from .prepare import prepare
 from .simplify import simplify
-
-# Below it, the quantizer drops the scales for each channel without a word.
-MIN_OPSET = 13
 
 # Layers are ranked on so many pictures: their outputs are compared number by number, so that few
 # pictures tell more than AP on many.
@@ -38,7 +33,8 @@ RANKING_PICTURES = 8
 # At most this share of the layers goes back into float: beyond, the FP32 file is the better one.
 MOST_FLOAT = 0.75
 
-VNNI_NAMES = frozenset({'avx512_vnni', 'avx_vnni'})
+VNNI_NAMES = ('avx512_vnni', 'avx_vnni')
+WITH_8_BIT_WEIGHTS = ('onnxruntime-vnni', 'onnxruntime-arm64')
 
 # What a run does and on which networks, to be printed, and to be kept in the manifest.
 Record = dict[str, Any]
@@ -59,9 +55,8 @@ class Target:
     cpu_features: tuple[str, ...] = ()
 
 
-# ONNX Runtime's file for VNNI comes first: of files that fit, the first one is run.
 STATIC = {
-    'onnxruntime-vnni': Target('onnxruntime', ('onnxruntime-vnni.onnx',), ('avx512_vnni',)),
+    'onnxruntime-vnni': Target('onnxruntime', ('onnxruntime-vnni.onnx',), ('|'.join(VNNI_NAMES),)),
     'onnxruntime': Target('onnxruntime', ('onnxruntime-x64.onnx',), ('avx2',)),
     'onnxruntime-arm64': Target('onnxruntime', ('onnxruntime-arm64.onnx',), ('asimd',)),
     'openvino': Target('openvino', ('openvino.xml', 'openvino.bin')),
@@ -69,7 +64,6 @@ STATIC = {
 # TensorRT's engines are made, and judged, on the machines that run them.
 TENSORRT = {'tensorrt': Target('tensorrt', ('tensorrt.onnx',))}
 # Made of the artifact's float .tflite, not of its ONNX graph.
-FLOAT_TFLITE = 'model.tflite'
 TFLITE = {'tflite': Target('tflite', ('int8.tflite',))}
 DYNAMIC = {'onnxruntime': Target('onnxruntime', ('onnxruntime-dynamic.onnx',))}
 TARGETS: Mapping[str, Mapping[str, Target]] = {
@@ -77,6 +71,15 @@ TARGETS: Mapping[str, Mapping[str, Target]] = {
     'accuracy-aware': STATIC,
     'dynamic': DYNAMIC,
 }
+
+
+# Of a manifest's files that fit a wish the first one is run: whatever the order in which they were
+# made, they stand in this one.
+ORDER = tuple(
+    target.files[0]
+    for targets in (STATIC, TENSORRT, TFLITE, DYNAMIC)
+    for target in targets.values()
+)
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def quantize(
     """Write the INT8 file of a runtime into a folder and describe it.
 
     Args:
-        source: the FP32 ONNX graph.
+        source: the FP32 ONNX graph; for 'tflite' the float .tflite that `export_tflite` wrote.
         fp32: what the manifest says of it.
         runtime: one that `TARGETS` has for the method.
         pictures: calibration tensors; they are iterated more than once.
@@ -144,18 +147,20 @@ def quantize(
 
     Raises:
         UserError: the graph cannot be quantized in this way; the sentence says why.
+
+    A judge whose verdict would be wrong here (`overflows_here`) is not asked: it is said, and
+    nothing is chosen.
     """
     if runtime not in TARGETS[method]:
         known = ', '.join(TARGETS[method])
         raise UserError(f'The method {method} is not for {runtime}, only for {known}.')
     target = TARGETS[method][runtime]
-    if judge and runtime == 'onnxruntime-vnni' and not VNNI_NAMES & cpu_features():
-        raise UserError(
-            'Without VNNI, as here, the products of 8-bit weights overflow, so AP would be wrong; '
-            'quantize for onnxruntime-vnni without --select or on another machine.'
-        )
+    if judge and overflows_here(runtime):
+        refuse_overflow(method, runtime)
+        say(f'  {OVERFLOW}: nothing is chosen by AP for {runtime}.')
+        judge = None
     if runtime == 'tflite':
-        return _tflite(source.with_name(FLOAT_TFLITE), target, folder, pictures, progress)
+        return _tflite(source, target, folder, pictures, progress)
     before = prepare(source, fp32.input)
     model = simplify(before)
     file = replace(
@@ -177,6 +182,26 @@ def quantize(
         file = replace(file, input=record.pop('input'))
     nodes = {'before': len(before.graph.node), 'after': len(model.graph.node)}
     return file, {'runtime': runtime, 'method': method, 'nodes': nodes, **record}
+
+
+OVERFLOW = (
+    'Without VNNI, as here, ONNX Runtime lets the products of 8-bit weights overflow, so AP would '
+    'be wrong'
+)
+
+
+def overflows_here(runtime: str) -> bool:
+    """Tell whether this machine computes a target's file wrongly."""
+    no_vnni = architecture() == 'x64' and not cpu_features() & {*VNNI_NAMES}
+    return no_vnni and runtime in WITH_8_BIT_WEIGHTS
+
+
+def refuse_overflow(method: str, runtime: str) -> None:
+    """Raise UserError where a method needs AP that cannot be measured here."""
+    if method == 'accuracy-aware' and overflows_here(runtime):
+        raise UserError(
+            f'{OVERFLOW}; quantize for {runtime} on another machine, or by another method.'
+        )
 
 
 def _dynamic(job: Job) -> Record:
@@ -233,6 +258,8 @@ def _onnxruntime_aware(job: Job, kernels: Kernels) -> Record:
         job.say(f'  {len(kept)} layers in float: AP50-95 {verdict.map50_95:.4f}')
         return verdict
 
+    # Kernels of another processor are emulated, at times of no interest.
+    timed = kernels != ARM64 or architecture() == 'arm64'
     most = math.ceil(MOST_FLOAT * len(ranked))
     restored = accuracy_aware.restore(list(ranked)[:most], default, target, try_out)
     write(restored.chosen.kept)
@@ -244,7 +271,7 @@ def _onnxruntime_aware(job: Job, kernels: Kernels) -> Record:
             {
                 'kept': len(step.kept),
                 'map50_95': round(step.verdict.map50_95, 5),
-                'infer_ms': round(step.verdict.infer_ms, 2),
+                **({'infer_ms': round(step.verdict.infer_ms, 2)} if timed else {}),
                 'seconds': round(step.seconds, 1),
             }
             for step in sorted(restored.steps, key=lambda step: len(step.kept))
@@ -286,11 +313,6 @@ def _tflite(
     pictures: Collection[np.ndarray],
     progress: Callable[[Iterable, str], Iterable],
 ) -> tuple[ModelFile, Record]:
-    if not source.is_file():
-        raise UserError(
-            f'{source.parent} has no {source.name}, of which the file for TFLite is made; export '
-            f'the checkpoint with --runtime tflite too.'
-        )
     path = folder / target.files[0]
     file = tflite_int8.quantize_tflite(source, path, progress(pictures, 'calibrate'))
     record = {'runtime': 'tflite', 'method': 'default', 'calibrator': tflite_int8.CALIBRATOR}
@@ -334,44 +356,3 @@ MAKERS: Mapping[str, Mapping[str, Callable[[Job], Record]]] = {
     },
     'dynamic': {'onnxruntime': _dynamic},
 }
-
-
-def prepare(path: Path, spec: InputSpec) -> onnx.ModelProto:
-    """Read a float graph, give its input the fixed size of `spec`, and name every node.
-
-    Raises:
-        UserError: no ONNX file, already quantized, or without convolutions.
-    """
-    try:
-        model = onnx.load(path)
-    except (OSError, DecodeError) as error:
-        raise UserError(
-            f'{path} is no valid ONNX model ({type(error).__name__}); export it again.'
-        ) from None
-    if is_quantized(model):
-        raise UserError(f'{path} is quantized already; give the FP32 model it was made from.')
-    if not any(node.op_type in CONVOLUTIONS for node in model.graph.node):
-        raise UserError(f'{path} has no convolution, so it is no detector that can be quantized.')
-    if opset(model) < MIN_OPSET:
-        try:
-            model = onnx.version_converter.convert_version(model, MIN_OPSET)
-        except Exception:  # the converter raises plain RuntimeErrors and its own
-            raise UserError(
-                f'{path} has opset {opset(model)}; export it with {MIN_OPSET} or later.'
-            ) from None
-    _fix_size(model, spec)
-    name_nodes(model)
-    return model
-
-
-def _fix_size(model: onnx.ModelProto, spec: InputSpec) -> None:
-    shape = [1, 3, spec.height, spec.width]
-    if spec.layout == 'nhwc':
-        shape = [1, spec.height, spec.width, 3]
-    dimensions = model.graph.input[0].type.tensor_type.shape.dim
-    if [d.dim_value for d in dimensions] == shape:
-        return
-    for dimension, length in zip(dimensions, shape, strict=True):
-        dimension.dim_value = length
-    # They speak of the old size; the shapes are inferred anew.
-    del model.graph.value_info[:]

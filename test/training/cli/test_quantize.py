@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import metadata
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from artifacts import scene, write_dataset
@@ -17,10 +19,13 @@ from random_yolov5 import random_yolov5
 from stiff import LAYERS, write_stiff_artifact
 
 from kd_yolo_ros.artifact import load_artifact
+from kd_yolo_ros.backends import backend_class
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.manifest import Manifest
 from kd_yolo_ros.predictor import Predictor
 from kd_yolo_training.cli import requirements
-from kd_yolo_training.cli.quantize import quantize
+from kd_yolo_training.cli.quantize import _versions, quantize
+from kd_yolo_training.compression import quantize as module
 from kd_yolo_training.compression.artifact import export_checkpoint
 
 
@@ -61,6 +66,12 @@ def calibration(dataset, tmp_path) -> Path:
     return folder
 
 
+def calibrated_on(manifest: Manifest) -> dict[str, int | None]:
+    """By file, the number of pictures that its record names."""
+    files = manifest.provenance['quantization']['files']
+    return {path: one.get('calibration', {}).get('pictures') for path, one in files.items()}
+
+
 def write_scenes(folder: Path) -> Path:
     """Pictures like those that the tiny detector is judged on, but other ones."""
     folder.mkdir()
@@ -90,7 +101,6 @@ def test_both_runtimes_with_accuracy(artifact, dataset, calibration, tmp_path):
             assert (entry['images'], entry['left_out'], entry['data']) == (4, 2, 'set')
             assert 0 <= entry['map50_95'] <= entry['map50'] <= 1
     provenance = result.manifest.provenance
-    assert provenance['quantization']['pictures'] == 2
     assert provenance['checkpoint'] == load_artifact(artifact).manifest.provenance['checkpoint']
     for runtime in ('onnxruntime', 'openvino'):
         predictor = Predictor(tmp_path / 'int8', runtime, 'int8')
@@ -98,8 +108,9 @@ def test_both_runtimes_with_accuracy(artifact, dataset, calibration, tmp_path):
         predictor.warm_up(1)
     report = json.loads((tmp_path / 'r.json').read_text())
     assert (report['kind'], report['left_out'], len(report['results'])) == ('quantize', 2, 4)
-    assert provenance['quantization']['report']['pictures'] == 4
     ours = provenance['quantization']['files']['onnxruntime-x64.onnx']
+    assert (ours['calibration']['pictures'], ours['report']['pictures']) == (2, 4)
+    assert ours['versions']['onnxruntime'] == backend_class('onnxruntime').version()
     assert (ours['method'], ours['calibrator'], ours['candidates']) == (
         *('default', 'picture-quantile', []),
     )
@@ -114,7 +125,7 @@ def test_one_runtime_without_data(artifact, calibration, tmp_path):
     manifest = load_artifact(tmp_path / 'int8').manifest
     assert [file.path for file in manifest.files] == ['model.onnx', 'onnxruntime-x64.onnx']
     assert not any(file.accuracy for file in manifest.files)
-    assert manifest.provenance['quantization']['pictures'] == 1
+    assert calibrated_on(manifest) == {'onnxruntime-x64.onnx': 1}
     # Once more on its own output: the INT8 file is replaced, not kept twice.
     run(
         *(tmp_path / 'int8', '--out', tmp_path / 'int8', '--runtime', 'onnxruntime'),
@@ -122,7 +133,7 @@ def test_one_runtime_without_data(artifact, calibration, tmp_path):
     )
     again = load_artifact(tmp_path / 'int8').manifest
     assert [file.path for file in again.files] == ['model.onnx', 'onnxruntime-x64.onnx']
-    assert again.provenance['quantization']['pictures'] == 2
+    assert calibrated_on(again) == {'onnxruntime-x64.onnx': 2}
 
 
 def test_accuracy_aware_puts_the_right_layers_into_float(tmp_path):
@@ -143,7 +154,7 @@ def test_accuracy_aware_puts_the_right_layers_into_float(tmp_path):
     assert made['map50_95'] >= made['fp32_map50_95'] - 0.003
     assert len(made['candidates']) == 3, 'minmax with each floor'
     assert 'layers' not in made, 'all layers are named in the report only'
-    assert manifest.provenance['quantization']['select']['pictures'] == 4
+    assert made['select']['pictures'] == 4
     names = sorted(path.name for path in (tmp_path / 'report').iterdir())
     assert names == [
         *('quantize-candidates-onnxruntime.png', 'quantize-layers-onnxruntime.png'),
@@ -168,9 +179,68 @@ def test_dynamic_stands_beside_what_was_there(artifact, calibration, dataset, tm
         *('model.onnx', 'onnxruntime-x64.onnx', 'onnxruntime-dynamic.onnx'),
     ]
     assert [bool(file.accuracy) for file in manifest.files] == [True, False, True]
-    assert set(manifest.provenance['quantization']['files']) == {
-        *('onnxruntime-x64.onnx', 'onnxruntime-dynamic.onnx'),
+    assert calibrated_on(manifest) == {
+        'onnxruntime-x64.onnx': 2,
+        'onnxruntime-dynamic.onnx': None,
     }
+
+
+def test_the_order_of_runs_does_not_matter(artifact, calibration, tmp_path):
+    first, second = tmp_path / 'first', tmp_path / 'second'
+    static = ('--calibration', calibration, '--limit', 1)
+    run(artifact, '--out', first, '--method', 'dynamic')
+    run(first, '--out', first, *static, '--runtime', 'onnxruntime')
+    run(first, '--out', first, *static, '--runtime', 'onnxruntime-vnni')
+    run(artifact, '--out', second, *static, '--runtime', 'onnxruntime-vnni')
+    run(second, '--out', second, *static, '--runtime', 'onnxruntime')
+    run(second, '--out', second, '--method', 'dynamic')
+    for folder in (first, second):
+        assert [file.path for file in load_artifact(folder).manifest.files] == [
+            *('model.onnx', 'onnxruntime-vnni.onnx', 'onnxruntime-x64.onnx'),
+            'onnxruntime-dynamic.onnx',
+        ]
+
+
+def test_accuracy_on_other_pictures_stays(artifact, dataset, tmp_path):
+    other = tmp_path / 'other' / 'set'  # of the same name
+    shutil.copytree(dataset, other)
+    (other / 'images' / '0.png').unlink()
+    out, dynamic = tmp_path / 'int8', ('--method', 'dynamic')
+    run(artifact, '--out', out, *dynamic, '--data', dataset)
+    run(out, '--out', out, *dynamic, '--data', other, '--json', tmp_path / 'r.json')
+    fp32, _ = load_artifact(out).manifest.files
+    assert [(e['data'], e['images']) for e in fp32.accuracy] == [('set', 6), ('set', 5)]
+    report = json.loads((tmp_path / 'r.json').read_text())
+    assert [row['map50_95'] for row in report['results']][0] == fp32.accuracy[1]['map50_95']
+    run(out, '--out', out, *dynamic, '--data', other)
+    assert len(load_artifact(out).manifest.files[0].accuracy) == 2, 'measured again, not added'
+    run(out, '--out', out, *dynamic, '--json', tmp_path / 'none.json')
+    report = json.loads((tmp_path / 'none.json').read_text())
+    assert [row['map50_95'] for row in report['results']] == [None, None], 'of this run alone'
+
+
+def test_no_accuracy_of_8_bit_weights_without_vnni(
+    artifact, calibration, dataset, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, 'architecture', lambda: 'x64')
+    monkeypatch.setattr(module, 'cpu_features', lambda: frozenset({'avx2'}))
+    output = run(
+        *(artifact, '--calibration', calibration, '--out', tmp_path / 'int8'),
+        *('--runtime', 'onnxruntime-arm64', '--data', dataset),
+    )
+    assert 'none is measured of onnxruntime-arm64.onnx' in output
+    fp32, int8 = load_artifact(tmp_path / 'int8').manifest.files
+    assert fp32.accuracy and not int8.accuracy
+
+
+def test_a_float_tflite_that_the_manifest_does_not_list(artifact, calibration, tmp_path):
+    shutil.copytree(artifact, tmp_path / 'fp32')
+    (tmp_path / 'fp32' / 'model.tflite').write_bytes(b'of another network')
+    with pytest.raises(UserError, match='no FP32 file for TFLite'):
+        run(
+            *(tmp_path / 'fp32', '--calibration', calibration, '--out', tmp_path / 'int8'),
+            *('--runtime', 'tflite'),
+        )
 
 
 @pytest.mark.parametrize(
@@ -219,6 +289,18 @@ def test_without_the_training_extra(artifact, calibration, tmp_path, monkeypatch
     monkeypatch.setattr(requirements, 'find_spec', lambda module: None)
     with pytest.raises(UserError, match=r"nncf.*pip install 'kd_yolo_ros\[training\]'"):
         run(artifact, '--calibration', calibration, '--out', tmp_path / 'int8')
+
+
+def test_versions_where_another_distribution_brings_the_runtime(monkeypatch):
+    real = metadata.version
+
+    def version(name: str) -> str:
+        if name == 'onnxruntime':  # as with onnxruntime-gpu
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, 'version', version)
+    assert _versions()['onnxruntime'] == onnxruntime.__version__
 
 
 @pytest.mark.slow

@@ -33,3 +33,15 @@ def test_corrected_biases_keep_the_mean(groups):
     expected = mean_answer(weight, bias)
     assert np.abs(mean_answer(rounded, bias) - expected).max() > 0.1
     assert mean_answer(rounded, corrected) == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_transposed_convolution_is_left_alone():
+    """With a stride its pixels get some taps each: there is no one shift that would be right."""
+    generator = np.random.default_rng(3)
+    arrays = {'w': generator.normal(size=(4, 2, 2, 2)), 'b': generator.normal(size=2)}
+    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+    node = helper.make_node('ConvTranspose', ['images', 'w', 'b'], ['y'], 'up', strides=[2, 2])
+    model = tiny(node, **arrays)
+    before = model.SerializeToString()
+    correct_biases(model, [node], {'images': np.ones(4)}, 3)
+    assert model.SerializeToString() == before

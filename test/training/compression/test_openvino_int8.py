@@ -15,7 +15,10 @@ from kd_yolo_ros.manifest import InputSpec, ModelFile
 from kd_yolo_ros.metrics.dataset import open_dataset
 from kd_yolo_training.compression.graph import name_nodes
 from kd_yolo_training.compression.judge import Judge
-from kd_yolo_training.compression.openvino_int8 import quantize_with_accuracy_control
+from kd_yolo_training.compression.openvino_int8 import (
+    quantize_openvino,
+    quantize_with_accuracy_control,
+)
 
 FP32 = ModelFile('model.onnx', ('openvino',), 'fp32', InputSpec(96, 64))
 INT8 = ModelFile('openvino.xml', ('openvino',), 'int8', InputSpec(96, 64))
@@ -60,6 +63,40 @@ def test_an_error_while_judging_is_not_swallowed(judge, tmp_path):
         quantize_with_accuracy_control(
             stiff(), tmp_path / 'openvino.xml', pictures(), judge, FP32, 0.01
         )
+
+
+def test_an_error_that_happens_once_ends_the_run(judge, tmp_path):
+    calls = []
+    works = judge.by_picture
+
+    def fails_once(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise RuntimeError('for once')
+        return works(*arguments)
+
+    judge.by_picture = fails_once
+    with pytest.raises(RuntimeError, match='for once'):
+        quantize_with_accuracy_control(
+            stiff(), tmp_path / 'openvino.xml', pictures(), judge, FP32, 0.01
+        )
+    assert len(calls) == 1
+
+
+def test_float_weights_take_16_bits_at_most(tmp_path):
+    import openvino
+
+    model = stiff()
+    quantize_openvino(model, tmp_path / 'openvino.xml', pictures())
+    network = openvino.Core().read_model(tmp_path / 'openvino.xml')
+    kinds = set()
+    for operation in network.get_ops():
+        if operation.get_type_name() in ('Convolution', 'GroupConvolution'):
+            weight = operation.input_value(1).get_node()
+            while weight.get_type_name() != 'Constant':
+                weight = weight.input_value(0).get_node()
+            kinds.add(weight.get_element_type().get_type_name())
+    assert kinds == {'f16', 'i8'}, 'the head, and the layers before it'
 
 
 def test_ap_of_pictures_one_by_one(judge, tmp_path):

@@ -54,6 +54,8 @@ def test_splits_of_a_prepared_data_set(tmp_path):
     folder = write_shapes(tmp_path / 'set', fit=2, select=3)
     with pytest.raises(UserError, match='no split calibrate; give --calibration'):
         open_picture_sets(SPEC, 100, dataset=folder)
+    dynamic = open_picture_sets(SPEC, 100, dataset=folder, calibrate=False)
+    assert dynamic.calibration is None and len(dynamic.choices.pictures.kept) == 3
     description = (folder / 'dataset.yaml').read_text()
     (folder / 'dataset.yaml').write_text(description.replace('fit: fit', 'calibrate: fit'))
     sets = open_picture_sets(SPEC, 100, dataset=folder)

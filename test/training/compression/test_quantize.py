@@ -9,8 +9,6 @@ import numpy as np
 import onnx
 import pytest
 from artifacts import tiny_manifest
-from onnx import helper
-from onnx_graphs import tiny
 from random_yolov5 import random_yolov5
 from stiff import stiff_model
 
@@ -18,14 +16,15 @@ from kd_yolo_ros.backends import backend_class
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import InputSpec, ModelFile
 from kd_yolo_training.cli.quantize import CALIBRATORS, METHODS, RUNTIMES
+from kd_yolo_training.compression import float_weights, onnxruntime_int8, ranges
 from kd_yolo_training.compression import quantize as module
-from kd_yolo_training.compression import ranges
 from kd_yolo_training.compression.candidates import AUTO
 from kd_yolo_training.compression.export import export_onnx
 from kd_yolo_training.compression.graph import decode_nodes, is_quantized, name_nodes
 from kd_yolo_training.compression.judge import Verdict
 from kd_yolo_training.compression.onnxruntime_int8 import OnnxRuntimeQuantizer
-from kd_yolo_training.compression.quantize import MAKERS, TARGETS, prepare, quantize
+from kd_yolo_training.compression.prepare import prepare
+from kd_yolo_training.compression.quantize import MAKERS, TARGETS, quantize
 
 SIDE = 128
 
@@ -120,6 +119,25 @@ def test_what_gets_only_floats_stays_float(graph, noise, tmp_path):
     assert {'Add', 'Concat', 'MaxPool', 'Resize'} <= operators
 
 
+def test_biases_make_up_for_8_bit_weights_of_float_layers(graph, noise, tmp_path, monkeypatch):
+    quantizer = OnnxRuntimeQuantizer(prepare(graph, InputSpec(SIDE, SIDE)), noise[:2])
+    monkeypatch.setattr(float_weights, 'SMALL', 0)
+    path = tmp_path / 'int8.onnx'
+
+    def error() -> float:
+        backend = backend_class('onnxruntime')
+        file = fp32_file(graph, InputSpec(SIDE, SIDE))
+        expected = backend(graph, file, 'fp32', 1).infer(noise[3])
+        got = backend(path, file, 'fp32', 1).infer(noise[3])
+        return sum(float(np.square(a - b).mean()) for a, b in zip(got, expected, strict=True))
+
+    quantizer.write(path, 'minmax', kept=quantizer.layers)
+    corrected = error()
+    monkeypatch.setattr(onnxruntime_int8, 'gets_8_bits', lambda values: False)
+    quantizer.write(path, 'minmax', kept=quantizer.layers)
+    assert 0 < corrected < 0.8 * error()
+
+
 def test_dynamic_has_integer_convolutions_and_a_float_head(graph, noise, tmp_path):
     fp32 = fp32_file(graph, InputSpec(SIDE, SIDE))
     file, record = quantize(graph, fp32, 'onnxruntime', (), tmp_path, 'dynamic')
@@ -145,18 +163,24 @@ class Stern:
         return Verdict(ap, ap, 4, 1.0, '1')
 
 
-def test_a_drop_that_cannot_be_met_is_said(tmp_path):
+@pytest.mark.parametrize(
+    ('runtime', 'timed'), [('onnxruntime', True), ('onnxruntime-arm64', False)]
+)
+def test_a_drop_that_cannot_be_met_is_said(tmp_path, monkeypatch, runtime, timed):
+    monkeypatch.setattr(module, 'architecture', lambda: 'x64')
+    monkeypatch.setattr(module, 'cpu_features', lambda: frozenset({'avx_vnni'}))
     onnx.save(stiff_model(), tmp_path / 'model.onnx')
     fp32 = fp32_file(tmp_path / 'model.onnx', InputSpec(96, 64))
     pictures = [np.full((1, 64, 96, 3), value, np.uint8) for value in (0, 200)]
     said = []
     _, record = quantize(
-        *(tmp_path / 'model.onnx', fp32, 'onnxruntime', pictures, tmp_path, 'accuracy-aware'),
+        *(tmp_path / 'model.onnx', fp32, runtime, pictures, tmp_path, 'accuracy-aware'),
         *(Stern(), 'minmax', 0.003, said.append),
     )
     assert not record['met']
     assert (record['kept_in_float'], record['fp32_map50_95']) == ([], 0.5)
     assert [step['kept'] for step in record['steps']] == [0, 1, 2, 3]
+    assert all(('infer_ms' in step) == timed for step in record['steps'])
     assert '0.4000 lost where 0.003 were allowed' in said[-1]
 
 
@@ -167,10 +191,15 @@ def test_methods_that_a_runtime_lacks(graph, noise, tmp_path):
 
 
 def test_8_bit_weights_are_not_judged_without_vnni(graph, noise, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, 'architecture', lambda: 'x64')
     monkeypatch.setattr(module, 'cpu_features', lambda: frozenset({'avx2'}))
     fp32 = fp32_file(graph, InputSpec(SIDE, SIDE))
-    with pytest.raises(UserError, match='Without VNNI'):
-        quantize(graph, fp32, 'onnxruntime-vnni', noise, tmp_path, judge=Stern())
+    said = []
+    one = (graph, fp32, 'onnxruntime-vnni', noise[:1], tmp_path)
+    _, record = quantize(*one, judge=Stern(), say=said.append)
+    assert record['candidates'] == [] and 'Without VNNI' in said[0]
+    with pytest.raises(UserError, match='Without VNNI.* or by another method'):
+        quantize(*one, 'accuracy-aware', Stern())
 
 
 @pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
@@ -208,39 +237,3 @@ def test_the_decode_inside_a_real_export_stays_float(data_dir, tmp_path, runtime
 
 def _inputs(model: onnx.ModelProto, name: str) -> list[str]:
     return next(list(node.input) for node in model.graph.node if node.name == name)
-
-
-@pytest.mark.parametrize(
-    ('nodes', 'words'),
-    [
-        ([helper.make_node('Relu', ['images'], ['y'])], 'no convolution'),
-        ([helper.make_node('QuantizeLinear', ['images', 's'], ['y'])], 'quantized already'),
-    ],
-)
-def test_graphs_that_cannot_be_quantized(tmp_path, nodes, words):
-    onnx.save(tiny(*nodes, s=np.float32(1)), tmp_path / 'model.onnx')
-    with pytest.raises(UserError, match=words):
-        prepare(tmp_path / 'model.onnx', InputSpec(64, 64))
-
-
-def test_no_onnx_file(tmp_path):
-    (tmp_path / 'model.onnx').write_bytes(b'hello')
-    with pytest.raises(UserError, match='no valid ONNX'):
-        prepare(tmp_path / 'model.onnx', InputSpec(64, 64))
-
-
-def test_unknown_sizes_and_old_operators_are_settled(tmp_path):
-    model = tiny(
-        helper.make_node('Conv', ['images', 'w'], ['y']), w=np.ones((2, 3, 1, 1), np.float32)
-    )
-    shape = model.graph.input[0].type.tensor_type.shape
-    for dimension in shape.dim:
-        dimension.dim_param = 'any'
-    model.opset_import[0].version = 11
-    onnx.save(model, tmp_path / 'model.onnx')
-    prepared = prepare(tmp_path / 'model.onnx', InputSpec(96, 64, 'float32', 'nchw', 'rgb', 1.0))
-    assert [d.dim_value for d in prepared.graph.input[0].type.tensor_type.shape.dim] == [
-        *(1, 3, 64, 96)
-    ]
-    assert prepared.opset_import[0].version == 13
-    assert all(node.name for node in prepared.graph.node)

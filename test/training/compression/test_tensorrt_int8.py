@@ -16,7 +16,7 @@ from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import InputSpec
 from kd_yolo_training.compression.export import export_onnx
 from kd_yolo_training.compression.graph import head_convolutions
-from kd_yolo_training.compression.quantize import prepare
+from kd_yolo_training.compression.prepare import prepare
 from kd_yolo_training.compression.tensorrt_int8 import MAX_OPSET, quantize_tensorrt
 
 HEIGHT, WIDTH = 64, 96

@@ -121,12 +121,7 @@ def test_no_picture(floats, tmp_path):
 
 
 def test_as_one_of_the_runtimes(floats, pictures, tmp_path):
-    """Beside the ONNX graph that the other runtimes' files are made of."""
-    onnx = tmp_path / 'model.onnx'
-    fp32 = ModelFile(onnx.name, ('onnxruntime',), 'fp32', InputSpec(SIDE, SIDE))
-    with pytest.raises(UserError, match=r'has no model\.tflite.*export the checkpoint with'):
-        quantize(onnx, fp32, 'tflite', pictures, tmp_path)
-    (tmp_path / 'model.tflite').write_bytes(floats.read_bytes())
-    file, record = quantize(onnx, fp32, 'tflite', pictures, tmp_path)
+    fp32 = ModelFile(floats.name, ('tflite',), 'fp32', FLOATS)
+    file, record = quantize(floats, fp32, 'tflite', pictures, tmp_path)
     assert (tmp_path / file.path).is_file() and list(file.sha256) == [file.path]
     assert record['runtime'] == 'tflite' and record['calibrator'] == 'moving-average'

@@ -108,6 +108,15 @@ class Backend(abc.ABC):
         """Return the precisions this machine runs, each with a remark; imports the runtime."""
 
 
+def check_precision(runtime: str, path: Path, file: ModelFile, precision: str) -> None:
+    """Raise UserError unless a file runs in its own precision; most runtimes know no other."""
+    if precision != file.precision:
+        raise UserError(
+            f'{runtime} runs {path.name} in {file.precision} only, not in {precision}; choose '
+            f'another --precision or --runtime.'
+        )
+
+
 def choose_provider(runtime: str, provider: Optional[str], present: Sequence[str]) -> str:
     """Return the provider to use: the wished one, or the first of those present.
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
-from kd_yolo_ros.backends import Backend, Running, choose_provider
+from kd_yolo_ros.backends import Backend, Running, check_precision, choose_provider
 from kd_yolo_ros.cpu import architecture, has_fast_int8
 from kd_yolo_ros.errors import UnsupportedError, UserError
 from kd_yolo_ros.manifest import ModelFile
@@ -42,11 +42,7 @@ class OnnxRuntimeBackend(Backend):
         """Load an ONNX file; see `Backend`."""
         import onnxruntime
 
-        if precision != file.precision:
-            raise UserError(
-                f'ONNX Runtime runs {path.name} in {file.precision} only, '
-                f'not in {precision}; choose another --precision or --runtime.'
-            )
+        check_precision('ONNX Runtime', path, file, precision)
         provider = choose_provider('ONNX Runtime', provider, self.providers())
         options = self._options(threads)
         if provider == 'cuda':  # else operators that it lacks would run on the CPU unnoticed

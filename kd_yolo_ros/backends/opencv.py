@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Sequence
 import cv2
 import numpy as np
 
-from kd_yolo_ros.backends import Backend, Running, choose_provider
+from kd_yolo_ros.backends import Backend, Running, check_precision, choose_provider
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import ModelFile
 from kd_yolo_ros.onnx_file import read_onnx_file
@@ -34,11 +34,7 @@ class OpenCvBackend(Backend):
         provider: Optional[str] = None,
     ) -> None:
         """Load an ONNX file; see `Backend`."""
-        if precision != file.precision:
-            raise UserError(
-                f'OpenCV runs {path.name} in {file.precision} only, not in {precision}; '
-                f'choose another --precision or --runtime.'
-            )
+        check_precision('OpenCV', path, file, precision)
         provider = choose_provider('OpenCV', provider, self.providers())
         try:
             self._net = cv2.dnn.readNetFromONNX(str(path))

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 import numpy as np
 
 from kd_yolo_ros.artifact import sha256_of
-from kd_yolo_ros.backends import Backend, Running, choose_provider
+from kd_yolo_ros.backends import Backend, Running, check_precision, choose_provider
 from kd_yolo_ros.backends.cuda_memory import Cuda
 from kd_yolo_ros.errors import UnsupportedError, UserError
 from kd_yolo_ros.manifest import ModelFile
@@ -59,11 +59,7 @@ class TensorRtBackend(Backend):
         """Load an ONNX file, or the engine that was built of it; see `Backend`."""
         import tensorrt
 
-        if precision != file.precision:
-            raise UserError(
-                f'TensorRT runs {path.name} in {file.precision} only, not in {precision}; choose '
-                f'another --precision or --runtime.'
-            )
+        check_precision('TensorRT', path, file, precision)
         choose_provider('TensorRT', provider, ['cuda'])
         self._cuda = Cuda()
         device = self._cuda.device_name()

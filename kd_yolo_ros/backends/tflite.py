@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
-from kd_yolo_ros.backends import Backend, Running
+from kd_yolo_ros.backends import Backend, Running, check_precision
 from kd_yolo_ros.cpu import has_fast_int8
 from kd_yolo_ros.errors import UnsupportedError, UserError
 from kd_yolo_ros.manifest import ModelFile
@@ -41,11 +41,7 @@ class TfliteBackend(Backend):
         provider: Optional[str] = None,
     ) -> None:
         """Load a .tflite file; see `Backend`."""
-        if precision != file.precision:
-            raise UserError(
-                f'TFLite runs {path.name} in {file.precision} only, not in {precision}; choose '
-                f'another --precision or --runtime.'
-            )
+        check_precision('TFLite', path, file, precision)
         threads = threads or len(os.sched_getaffinity(0))
         external = provider is not None and provider.lower() != 'cpu'
         self._interpreter = load_interpreter(path, threads, provider if external else None)

@@ -67,7 +67,7 @@ def profile(
             results.append(measure(variant, threads, runs))
         except UserError as error:
             left_out.append(LeftOut(variant, variant.artifact.manifest.name, error))
-    absent = say_left_out(left_out, bool(runtimes and precisions))
+    absent = say_left_out(left_out, named=bool(runtimes and precisions) or not results)
     if not results:
         raise UserError(f'{model} offers nothing that {" or ".join(PROFILED)} can run here.')
     report = new_report('profile', runs=runs, results=results, left_out=absent)

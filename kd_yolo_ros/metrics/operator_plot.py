@@ -11,7 +11,7 @@ from kd_yolo_ros.metrics.figure import GREY, GRID, make_figure, to_png
 GROUPS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
     ('convolutions', ('Conv', 'QLinearConv', 'Convolution', 'FusedConv', 'ConvInteger')),
     ('activations', ('QuickGelu', 'Sigmoid', 'Mul', 'QLinearSigmoid', 'QLinearMul', 'Swish')),
-    ('moving and reordering', ('Reorder', 'Transpose', 'Concat', 'Upsample', 'Interpolate')),
+    ('moving and reordering', ('Transpose', 'Concat', 'Upsample', 'Interpolate')),
     ('casts', ('Cast', 'Convert', 'Quantize', 'Dequantize', 'DynamicQuantize')),
 )
 MOVES = ('Reorder', 'QLinearConcat', 'Resize')

@@ -4,10 +4,12 @@
 #   make demo                                                  a generated drive; no PyTorch needed
 #   make demo MODEL=my.pt DRIVE=my.mp4 CALIBRATION=pictures/   your own model and drive
 #   make test PYTHON=python3.12 TESTS=test/nodes               another Python; some of the tests
+#   make test WORKERS=0                                        one after another, in one process
 #   TORCH_INDEX_URL=…                                          where the CPU build of torch lies
 
 PYTHON ?= python3
 TESTS ?= test
+WORKERS ?= logical
 VENV := $(CURDIR)/.venv
 VENV_PYTHON := $(VENV)/bin/python
 
@@ -39,7 +41,7 @@ runtime:  # what runs models; `make setup` completes it
 	@"$(PYTHON)" scripts/setup_environment.py --only runtime
 
 test: setup
-	@"$(VENV_PYTHON)" -m pytest -q -m 'not slow' $(TESTS)
+	@"$(VENV_PYTHON)" -m pytest -q -m 'not slow' -n $(WORKERS) --maxprocesses 4 --dist loadfile $(TESTS)
 
 slow: setup  # experiments of a quarter of an hour each
 	@"$(VENV_PYTHON)" -m pytest -s -m slow $(TESTS)

@@ -73,6 +73,7 @@ setup(
             'jsonschema',
             'mypy',
             'pytest',
+            'pytest-xdist',
             'ruff',
             'setuptools',
         ],
@@ -82,6 +83,7 @@ setup(
             f'kd-yolo = {NAME}.cli.main:main',
             f'camera_node = {NAME}.nodes.camera_node:main',
             f'detector_node = {NAME}.nodes.detector_node:main',
+            f'segmenter_node = {NAME}.nodes.segmenter_node:main',
         ],
         f'{NAME}.verbs': [
             *(f'{verb} = {NAME}.cli.{verb}:{verb}' for verb in VERBS),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from kd_yolo_ros.manifest import MANIFEST, Head, ModelFile, Thresholds
 
 # Of coordinates that are shares of a side, a few may lie outside of 0..1, but never half of them.
 MAX_SHARE = 2
+
+PROTOTYPE_STRIDE = 4  # network pixels of a prototype's cell, in every YOLO with masks
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,13 @@ class Candidates:
         boxes: (N, 4) float32, x1 y1 x2 y2 in network pixels.
         scores: (N,) float32.
         class_ids: (N,) int64.
+        coefficients: (N, M) float32, of each one's mask; None in detection models.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     class_ids: np.ndarray
+    coefficients: Optional[np.ndarray] = None
 
 
 def decode(
@@ -62,7 +66,7 @@ def decode(
     if head.layout == 'detections':
         candidates = read_detections(outputs, head, num_classes, thresholds, file.box_order)
     elif head.layout == 'end_to_end':
-        candidates = read_end_to_end(outputs[0], num_classes, thresholds)
+        candidates = read_end_to_end(outputs[0], head, num_classes, thresholds)
     else:
         candidates = decode_decoded(outputs[0], head, num_classes, thresholds)
     if file.normalized_boxes:
@@ -76,15 +80,29 @@ def decode(
     return candidates
 
 
+def prototypes(outputs: Sequence[np.ndarray], head: Head, file: ModelFile) -> np.ndarray:
+    """Return the prototypes of the masks among a model file's outputs, as a view (M, h, w)."""
+    protos = _in_order(outputs, file)[_prototypes_place(head, file)][0]
+    return protos.transpose(2, 0, 1) if file.output_layout == 'nhwc' else protos
+
+
 def expected_outputs(
     shapes: Sequence[Tuple[int, ...]], head: Head, file: ModelFile, num_classes: int
 ) -> str:
     """Return what `decode` would need in place of outputs of these shapes, or an empty text."""
-    values = 4 + num_classes + head.mask_coefficients
     if any(place >= len(shapes) for place in file.outputs):
         return f'at least {max(file.outputs) + 1} outputs'
-    shapes = _in_order(shapes, file)
+    shapes = list(_in_order(shapes, file))
+    masks = head.mask_coefficients
+    if masks:
+        rows, columns = (s // PROTOTYPE_STRIDE for s in (file.input.height, file.input.width))
+        last = file.output_layout == 'nhwc'
+        wanted = (1, rows, columns, masks) if last else (1, masks, rows, columns)
+        place = _prototypes_place(head, file)
+        if len(shapes) <= place or shapes.pop(place) != wanted:
+            return f'prototypes {wanted} behind the boxes'
     first = shapes[0] if shapes else ()
+    values = 4 + num_classes + masks
     if not file.decode_inside:
         levels = []
         for stride, anchors in zip(head.strides, head.anchors):
@@ -92,14 +110,14 @@ def expected_outputs(
             channels = len(anchors) * (values + 1)
             nchw = (1, channels, height, width)
             levels.append(nchw if file.output_layout == 'nchw' else (1, height, width, channels))
-        return '' if list(shapes) == levels else f'{levels}'
+        return '' if shapes == levels else f'{levels}'
     if head.layout == 'detections':
         ready = len(shapes) >= 3 and first[-1:] == (4,) and len(first) in (2, 3)
         n = math.prod(first[:-1])
         fits = ready and n == math.prod(shapes[1]) == math.prod(shapes[2])
         return '' if fits else '(N, 4) boxes, N labels and N scores'
     if head.layout == 'end_to_end':
-        values = 6 + head.mask_coefficients
+        values = 6 + masks
     elif head.layout == 'anchor_grid':
         values += 1
     axis = 1 if head.layout == 'anchor_free' else 2
@@ -146,11 +164,14 @@ def decode_anchor_grid(
         anchors.append(np.asarray(level_anchors, np.float32)[anchor_index])
         strides.append(np.full((len(cell), 1), stride, np.float32))
     if not rows:
-        return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), hits)
-    values = _sigmoid(np.concatenate(rows)[:, : 5 + num_classes])
+        none = np.zeros((0, 4 + head.mask_coefficients), np.float32)
+        return Candidates(none[:, :4], none[:, 0], hits, _coefficients(none, head))
+    found = np.concatenate(rows)
+    values = _sigmoid(found[:, : 5 + num_classes])
     centre = (values[:, :2] * 2 - 0.5 + np.concatenate(cells)) * np.concatenate(strides)
     size = np.square(values[:, 2:4] * 2) * np.concatenate(anchors)
-    return _classify(centre, size, values[:, 5:] * values[:, 4:5], thresholds)
+    scores = values[:, 5:] * values[:, 4:5]
+    return _classify(centre, size, scores, thresholds, _coefficients(found, head))
 
 
 def decode_decoded(
@@ -174,21 +195,26 @@ def decode_decoded(
         keep = columns[4 : 4 + num_classes].max(0) > thresholds.score
         rows = columns[:, keep].T
         scores = rows[:, 4 : 4 + num_classes]
-    return _classify(rows[:, :2], rows[:, 2:4], scores, thresholds)
+    return _classify(rows[:, :2], rows[:, 2:4], scores, thresholds, _coefficients(rows, head))
 
 
-def read_end_to_end(output: np.ndarray, num_classes: int, thresholds: Thresholds) -> Candidates:
+def read_end_to_end(
+    output: np.ndarray, head: Head, num_classes: int, thresholds: Thresholds
+) -> Candidates:
     """Read rows in which the graph has left one box for each object.
 
     Args:
         output: (1, N, 6 + …): x1 y1 x2 y2, score, class; rows of score 0 are padding.
+        head: says how many mask coefficients follow.
         num_classes: number of classes.
         thresholds: as in `decode`.
     """
     rows = output[0]
     rows = rows[rows[:, 4] > thresholds.score]
     class_ids = np.rint(rows[:, 5]).astype(np.int64)
-    return _ready(rows[:, :4], rows[:, 4], class_ids, num_classes, thresholds)
+    return _ready(
+        rows[:, :4], rows[:, 4], class_ids, num_classes, thresholds, _coefficients(rows, head)
+    )
 
 
 def read_detections(
@@ -225,6 +251,7 @@ def _ready(
     class_ids: np.ndarray,
     num_classes: int,
     thresholds: Thresholds,
+    coefficients: Optional[np.ndarray] = None,
 ) -> Candidates:
     """Return one candidate for each box (N, 4), less those of classes that are not wanted."""
     if len(class_ids) and not 0 <= class_ids.min() <= class_ids.max() < num_classes:
@@ -237,7 +264,10 @@ def _ready(
     if thresholds.class_ids is not None:
         keep &= np.isin(class_ids, thresholds.class_ids)
     return Candidates(
-        boxes[keep].astype(np.float32), scores[keep].astype(np.float32), class_ids[keep]
+        boxes[keep].astype(np.float32),
+        scores[keep].astype(np.float32),
+        class_ids[keep],
+        None if coefficients is None else coefficients[keep],
     )
 
 
@@ -245,8 +275,22 @@ def _in_order(values: Sequence[Any], file: ModelFile) -> Sequence[Any]:
     return [values[place] for place in file.outputs] if file.outputs else values
 
 
+def _prototypes_place(head: Head, file: ModelFile) -> int:
+    return 1 if file.decode_inside else len(head.strides)
+
+
+def _coefficients(rows: np.ndarray, head: Head) -> Optional[np.ndarray]:
+    """Return the mask coefficients, which are the last values of each row."""
+    masks = head.mask_coefficients
+    return rows[:, -masks:].astype(np.float32, copy=False) if masks else None
+
+
 def _classify(
-    centre: np.ndarray, size: np.ndarray, scores: np.ndarray, thresholds: Thresholds
+    centre: np.ndarray,
+    size: np.ndarray,
+    scores: np.ndarray,
+    thresholds: Thresholds,
+    coefficients: Optional[np.ndarray],
 ) -> Candidates:
     """Choose each box's classes and turn centre and size (N, 2) into corners."""
     if thresholds.multi_label:
@@ -262,7 +306,11 @@ def _classify(
     centre = centre[box_index]
     boxes = np.concatenate((centre - half, centre + half), 1).astype(np.float32, copy=False)
     finite = np.isfinite(boxes).all(1)  # one that overflowed would spoil all others in the NMS
-    return Candidates(boxes[finite], scores[box_index, class_ids][finite], class_ids[finite])
+    if coefficients is not None:
+        coefficients = coefficients[box_index[finite]]
+    return Candidates(
+        boxes[finite], scores[box_index, class_ids][finite], class_ids[finite], coefficients
+    )
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

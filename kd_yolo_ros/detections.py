@@ -7,9 +7,11 @@ Boxes are in pixels of the source picture, whatever size the network ran at.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, Tuple
+from typing import Iterator, Optional, Tuple
 
 import numpy as np
+
+from kd_yolo_ros.masks import Masks
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,14 @@ class Detections:
         boxes: (N, 4) float32, x1 y1 x2 y2 in source pixels, clipped to the picture.
         scores: (N,) float32 in 0..1.
         class_ids: (N,) int64, index into the artifact's class names.
+        masks: which pixels each object covers; None where the model does not say, or was not
+            asked.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     class_ids: np.ndarray
+    masks: Optional[Masks] = None
 
     def __post_init__(self) -> None:
         n = len(self.scores)
@@ -33,6 +38,8 @@ class Detections:
                 f'boxes {self.boxes.shape}, scores {self.scores.shape} and class_ids '
                 f'{self.class_ids.shape} do not describe the same number of objects'
             )
+        if self.masks is not None and len(self.masks) != n:
+            raise ValueError(f'{len(self.masks)} masks for {n} objects')
 
     @classmethod
     def empty(cls) -> Detections:
@@ -49,4 +56,5 @@ class Detections:
 
     def select(self, keep: np.ndarray) -> Detections:
         """Return the objects that `keep` (indices or a mask) names, in that order."""
-        return Detections(self.boxes[keep], self.scores[keep], self.class_ids[keep])
+        masks = None if self.masks is None else self.masks.select(keep)
+        return Detections(self.boxes[keep], self.scores[keep], self.class_ids[keep], masks)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes with class names and scores, drawn into a picture."""
+"""Boxes with class names and scores, and masks, drawn into a picture."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from kd_yolo_ros.detections import Detections
+from kd_yolo_ros.masks import Masks
 
 GOLDEN_RATIO = 0.618033988749895  # neighbouring class ids get hues that lie far apart
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -18,6 +19,8 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 def draw(picture: np.ndarray, detections: Detections, class_names: Sequence[str]) -> np.ndarray:
     """Return a copy of a (H, W, 3) uint8 BGR picture with the detections drawn into it."""
     canvas = np.ascontiguousarray(picture).copy()
+    if detections.masks is not None:
+        _tint(canvas, detections.masks, detections.class_ids)
     size = max(canvas.shape[:2]) / 1280
     line = max(1, round(2 * size))
     for box, score, class_id in reversed(list(detections)):  # the best one lies on top
@@ -32,6 +35,17 @@ def class_colour(class_id: int) -> Tuple[int, int, int]:
     """Return a class's colour, (blue, green, red), the same everywhere."""
     red, green, blue = colorsys.hsv_to_rgb((class_id * GOLDEN_RATIO) % 1, 0.75, 0.95)
     return round(blue * 255), round(green * 255), round(red * 255)
+
+
+def _tint(canvas: np.ndarray, masks: Masks, class_ids: np.ndarray) -> None:
+    """Give the pixels of each object half of its class's colour."""
+    objects = masks.instance_map()
+    if objects.shape != canvas.shape[:2]:
+        objects = cv2.resize(objects, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    colours = [(0, 0, 0), *(class_colour(int(class_id)) for class_id in class_ids)]
+    painted = np.array(colours, np.uint8).take(objects, axis=0)
+    tinted = cv2.addWeighted(canvas, 0.5, painted, 0.5, 0)
+    cv2.copyTo(tinted, (objects > 0).view(np.uint8), canvas)
 
 
 def _draw_label(

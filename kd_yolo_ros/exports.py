@@ -70,6 +70,7 @@ def describe_export(path: Path, class_names: Optional[Sequence[str]] = None) -> 
         precision=precision,
         input=_input_of(graph, path),
         decode_inside=True,
+        output_layout=_prototype_layout(path) if masks else 'nchw',
         normalized_boxes=tensorflow if ready else graph.normalized_boxes,
         box_order='yxyx' if tensorflow else 'xyxy',
         outputs=outputs,
@@ -126,7 +127,7 @@ class _Outputs(NamedTuple):
         layout: of the head.
         num_classes: 0 where only the class names tell it.
         masks: number of mask coefficients.
-        places: of the head's outputs, where they are not the first ones.
+        places: of the head's outputs, where they are not the first ones and in its order.
     """
 
     layout: str
@@ -141,10 +142,12 @@ def _read_head(graph: Graph, path: Path, class_names: Optional[Sequence[str]]) -
     if ready:
         return _Outputs('detections', 0, 0, ready)
     place = next((i for i, shape in enumerate(shapes) if len(shape) == 3), 0)
-    places = (place,) if place else ()
     head = shapes[place]
-    prototypes = [s for s in shapes if len(s) == 4]
-    masks = prototypes[0][3 if path.suffix == '.tflite' else 1] if prototypes else 0
+    prototypes = [i for i, shape in enumerate(shapes) if len(shape) == 4][:1]
+    masks = sum(shapes[i][1 if _prototype_layout(path) == 'nchw' else 3] for i in prototypes)
+    places = (place, *prototypes)
+    if places == tuple(range(len(places))):
+        places = ()
     names = class_names or names_of(graph)
     if len(head) == 3 and head[0] in (1, -1):
         if head[2] - masks == 6 and _is_end_to_end(graph, names):
@@ -162,6 +165,10 @@ def _read_head(graph: Graph, path: Path, class_names: Optional[Sequence[str]]) -
         f'(1, boxes, 6), or boxes, labels and scores are expected; export it with the boxes '
         f'decoded.'
     )
+
+
+def _prototype_layout(path: Path) -> str:
+    return 'nhwc' if path.suffix == '.tflite' else 'nchw'
 
 
 def _is_end_to_end(graph: Graph, names: Sequence[str]) -> bool:

@@ -105,6 +105,11 @@ class Head:
                 f'{where}: mask_coefficients {self.mask_coefficients} is not in 0..1024; '
                 f'import the model again.'
             )
+        if self.layout == 'detections' and self.mask_coefficients:
+            raise UserError(
+                f'{where}: mask_coefficients {self.mask_coefficients} do not fit the layout '
+                f'detections, whose outputs hold none; import the model again.'
+            )
         if not 0 <= self.first_label <= 1:
             raise UserError(
                 f'{where}: first_label {self.first_label} is not 0 or 1; import the model again.'
@@ -155,11 +160,11 @@ class ModelFile:
         precision: 'fp32', 'bf16', 'fp16' or 'int8'.
         input: the tensor it takes.
         decode_inside: boxes come out decoded; otherwise the raw head convolutions do.
-        output_layout: 'nchw' or 'nhwc', of the raw head convolutions.
+        output_layout: 'nchw' or 'nhwc', of the raw head convolutions and of mask prototypes.
         normalized_boxes: decoded boxes are shares of the input's sides instead of pixels.
         box_order: 'xyxy' or 'yxyx', of ready detections.
-        outputs: places of the head's outputs among those of the graph, in the head's order;
-            empty where they come first and in that order.
+        outputs: places of the head's outputs among those of the graph, in the head's order and
+            then that of the mask prototypes; empty where they come first and in that order.
         cpu_features: instruction sets without which it must not run; of 'a|b' one suffices.
         sha256: hash of every file it consists of, by file name.
         accuracy: measured AP, one entry for each data set and runtime.

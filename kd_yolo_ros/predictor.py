@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A picture in, Detections out: letterbox, infer, decode, non-maximum suppression."""
+"""A picture in, Detections out: letterbox, infer, decode, non-maximum suppression, masks."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from time import perf_counter
 from typing import Dict, Optional, Sequence, Union
@@ -11,12 +12,13 @@ import numpy as np
 
 from kd_yolo_ros.artifact import Artifact
 from kd_yolo_ros.backends import Backend, Running, backend_class
-from kd_yolo_ros.decode import decode, expected_outputs
+from kd_yolo_ros.decode import decode, expected_outputs, prototypes
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.exports import open_model
 from kd_yolo_ros.letterbox import Letterbox, to_network_input
 from kd_yolo_ros.manifest import READY_LAYOUTS, Manifest, ModelFile, Thresholds
+from kd_yolo_ros.masks import decode_masks
 from kd_yolo_ros.nms import nms, strongest
 from kd_yolo_ros.selection import select
 
@@ -24,11 +26,14 @@ from kd_yolo_ros.selection import select
 class Predictor:
     """A loaded model with its stages.
 
-    Not for use from several threads at once; `thresholds` may be replaced from any thread.
+    Not for use from several threads at once; `thresholds` and `mask_scale` may be replaced from
+    any thread.
 
     Attributes:
         manifest: of the artifact.
         thresholds: what is kept; replace it to change what the next picture gives.
+        mask_scale: size of the next picture's masks as a share of the picture's, above 0 and at
+            most 1.
         running: runtime, provider, precision and threads that are really active.
         file: the model file in use.
         size_bytes: of that file, with all its parts.
@@ -104,6 +109,7 @@ class Predictor:
         self.file = file
         self.thresholds = thresholds or manifest.thresholds
         self.size_bytes = size_bytes
+        self.mask_scale = 1.0
         self.stages_ms: Dict[str, float] = {}
         self._check(where)
         self._letterbox = Letterbox(file.input.height, file.input.width)
@@ -118,15 +124,16 @@ class Predictor:
         """Class names by class id."""
         return self.manifest.class_names
 
-    def predict(self, picture: np.ndarray) -> Detections:
+    def predict(self, picture: np.ndarray, masks: bool = True) -> Detections:
         """Find the objects in one picture.
 
         Args:
             picture: (H, W, 3) uint8 BGR of any size.
+            masks: compute what each object covers too, where the model segments.
 
         Returns:
-            Boxes in pixels of that picture. `stages_ms` then holds letterbox, infer, decode
-            and nms.
+            Boxes in pixels of that picture, and masks in one of `mask_scale` times its size.
+            `stages_ms` then holds letterbox, infer, decode, nms and, where computed, masks.
         """
         thresholds = self.thresholds
         started = perf_counter()
@@ -154,6 +161,18 @@ class Predictor:
             'decode': (decode_done - infer_done) * 1e3,
             'nms': (nms_done - decode_done) * 1e3,
         }
+        if masks and candidates.coefficients is not None:
+            height, width = (max(1, round(side * self.mask_scale)) for side in placement.source)
+            found = decode_masks(
+                candidates.coefficients[keep],
+                prototypes(outputs, manifest.head, self.file),
+                candidates.boxes[keep],
+                placement,
+                (self.file.input.height, self.file.input.width),
+                (height, width),
+            )
+            detections = dataclasses.replace(detections, masks=found)
+            self.stages_ms['masks'] = (perf_counter() - nms_done) * 1e3
         return detections
 
     def warm_up(self, runs: int = 2) -> None:

@@ -34,7 +34,20 @@ def _isolate_ros() -> None:
     os.environ['ROS_LOG_DIR'] = logs
 
 
+def _share_cores() -> None:
+    """Give each pytest-xdist worker its part of the cores, before a runtime asks for all of them.
+
+    Threads that spin while they wait would take the other workers' time.
+    """
+    workers = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))
+    if workers > 1:
+        threads = max(1, len(os.sched_getaffinity(0)) // workers)
+        os.environ.setdefault('OMP_NUM_THREADS', str(threads))
+        os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
+
 _isolate_ros()
+_share_cores()
 
 
 @pytest.fixture(scope='session')

@@ -10,10 +10,10 @@ from kd_yolo_training.models.yolov5 import YOLOv5
 
 
 @torch.no_grad()
-def random_yolov5(classes: int = 4, size: str = 'n', seed: int = 0) -> YOLOv5:
+def random_yolov5(classes: int = 4, size: str = 'n', seed: int = 0, masks: int = 0) -> YOLOv5:
     """Return a network in eval mode, its normalizations set to the statistics of noise."""
     torch.manual_seed(seed)
-    model = YOLOv5(size, classes)
+    model = YOLOv5(size, classes, masks=masks)
     normalizations = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     for module in normalizations:
         module.momentum = 1.0

@@ -11,15 +11,20 @@ from random_yolov5 import random_yolov5
 from shapes import NAMES
 
 from kd_yolo_ros.detections import Detections
-from kd_yolo_training.data.dataset import DataSet
+from kd_yolo_ros.metrics.found import Found
+from kd_yolo_ros.metrics.ground_truth import Truth
+from kd_yolo_ros.metrics.rle import EncodedMasks
+from kd_yolo_training.data.dataset import DataSet, Picture
 from kd_yolo_training.engine.run_folder import BEST, RESULTS, write_table, write_weights
 
 IMGSZ = 64
 
 
-def write_run(folder: Path, seed: int, file: str = BEST, size: str = 'n', **info: Any) -> Path:
+def write_run(
+    folder: Path, seed: int, file: str = BEST, size: str = 'n', masks: int = 0, **info: Any
+) -> Path:
     """Write a run of three epochs with random weights for the shapes; return its folder."""
-    model = random_yolov5(len(NAMES), size, seed)
+    model = random_yolov5(len(NAMES), size, seed, masks)
     described = {
         'format': 1,
         'architecture': f'yolov5{size}',
@@ -38,13 +43,35 @@ def write_run(folder: Path, seed: int, file: str = BEST, size: str = 'n', **info
 
 
 def synthetic_found(
-    data: DataSet, blur: float, seed: int, size: tuple[int, int] = (160, 120)
-) -> list[tuple[Detections, tuple[int, int]]]:
-    """Return every object of a data set found, its box moved by some pixels of `size`."""
+    data: DataSet,
+    blur: float,
+    seed: int,
+    size: tuple[int, int] = (160, 120),
+    mask_blur: float | None = None,
+) -> list[Found]:
+    """Return every object of a data set found, its box moved by some pixels of `size`.
+
+    With `mask_blur` it has a mask: its outline, moved by that many pixels.
+    """
     random = np.random.default_rng(seed)
     found = []
     for picture in data.pictures:
         boxes = picture.boxes * np.array(size * 2) + random.normal(0, blur, picture.boxes.shape)
         scores = np.sort(random.random(len(boxes)).astype(np.float32))[::-1]
-        found.append((Detections(boxes.astype(np.float32), scores, picture.class_ids), size))
+        detections = Detections(boxes.astype(np.float32), scores, picture.class_ids)
+        masks = None
+        if mask_blur is not None:
+            moved = random.normal(0, mask_blur, (len(boxes), 2)) / size
+            masks = _moved_masks(picture, moved, size)
+        found.append(Found(detections, size, masks))
     return found
+
+
+def _moved_masks(picture: Picture, moved: np.ndarray, size: tuple[int, int]) -> EncodedMasks:
+    outlines = tuple(
+        tuple(one + by for one in polygons)
+        for polygons, by in zip(picture.polygons, moved, strict=True)
+    )
+    truth = Truth(picture.boxes, picture.class_ids, picture.crowd, (1, 1), outlines)
+    rles = truth.masks_on(*size)
+    return EncodedMasks(size[::-1], tuple(rle['counts'] for rle in rles))

@@ -14,6 +14,7 @@ from kd_yolo_ros.decode import (
     decode_anchor_grid,
     decode_decoded,
     expected_outputs,
+    prototypes,
     read_detections,
     read_end_to_end,
 )
@@ -29,6 +30,7 @@ COCO = Head('anchor_grid', (8, 16, 32), COCO_ANCHORS)
 UNEVEN = Head('anchor_grid', (4, 16), (((5, 7),), ((9, 4), (20, 30))))
 MASKS = Head('anchor_grid', (8, 16, 32), COCO_ANCHORS, mask_coefficients=4)
 ANCHOR_FREE = Head('anchor_free')
+ROWS = Head('end_to_end')
 
 
 def raw_outputs(head, classes, height, width, seed=0):
@@ -235,17 +237,97 @@ END_TO_END = np.array(
 
 
 def test_end_to_end_rows():
-    found = read_end_to_end(END_TO_END, 3, Thresholds(score=0.25))
+    found = read_end_to_end(END_TO_END, ROWS, 3, Thresholds(score=0.25))
     assert_same(found, [[*row[:4], row[4], row[5]] for row in END_TO_END[0, :3]])
-    found = read_end_to_end(END_TO_END, 3, Thresholds(score=0, class_ids=(1, 2), multi_label=True))
+    found = read_end_to_end(
+        END_TO_END, ROWS, 3, Thresholds(score=0, class_ids=(1, 2), multi_label=True)
+    )
     assert found.class_ids.tolist() == [2, 2, 1] and found.class_ids.dtype == np.int64
-    assert len(read_end_to_end(END_TO_END, 3, Thresholds(score=1)).scores) == 0
+    assert len(read_end_to_end(END_TO_END, ROWS, 3, Thresholds(score=1)).scores) == 0
 
 
 def test_end_to_end_rows_carry_mask_coefficients_too():
-    wide = np.concatenate([END_TO_END, np.full((1, 5, 32), 7, np.float32)], 2)
-    expected = read_end_to_end(END_TO_END, 3, Thresholds())
-    np.testing.assert_array_equal(read_end_to_end(wide, 3, Thresholds()).boxes, expected.boxes)
+    coefficients = np.arange(5 * 32, dtype=np.float32).reshape(1, 5, 32)
+    wide = np.concatenate([END_TO_END, coefficients], 2)
+    expected = read_end_to_end(END_TO_END, ROWS, 3, Thresholds())
+    assert expected.coefficients is None
+    wider = dataclasses.replace(ROWS, mask_coefficients=32)
+    found = read_end_to_end(wide, wider, 3, Thresholds(class_ids=(0, 2)))
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+    np.testing.assert_array_equal(found.coefficients, coefficients[0, :3])
+    assert read_end_to_end(wide, wider, 3, Thresholds(score=1)).coefficients.shape == (0, 32)
+
+
+@pytest.mark.parametrize(
+    'thresholds',
+    [
+        Thresholds(score=0.3),
+        Thresholds(score=0.1, multi_label=True),
+        Thresholds(score=0.3, class_ids=(1, 3)),
+        Thresholds(score=1),
+    ],
+)
+def test_coefficients_stay_with_their_boxes(thresholds):
+    """In every layout; the first coefficient tells the box's centre."""
+    rows = decoded_rows(200, 4 + 7)
+    rows[0, 5, 2] = np.inf  # the one that is nowhere takes its coefficients along
+    rows[..., -7:] = np.random.default_rng(3).normal(size=(1, 200, 7)) * 50
+    rows[..., -7] = rows[..., 0]
+    grid, free = Head('anchor_grid', mask_coefficients=7), Head('anchor_free', mask_coefficients=7)
+    for found in (
+        decode_decoded(rows, grid, 4, thresholds),
+        decode_decoded(np.delete(rows, 4, 2).transpose(0, 2, 1), free, 4, thresholds),
+    ):
+        assert found.coefficients.shape == (len(found.scores), 7)
+        assert found.coefficients.dtype == np.float32
+        assert len(found.scores) or thresholds.score == 1
+        centre = (found.boxes[:, 0] + found.boxes[:, 2]) / 2
+        np.testing.assert_allclose(found.coefficients[:, 0], centre, atol=1e-3)
+        assert len(np.unique(found.coefficients[:, 1:], axis=0)) == len(np.unique(centre))
+
+
+@pytest.mark.parametrize('multi_label', [False, True])
+@pytest.mark.parametrize('score', [0.001, 0.5, 1])
+def test_coefficients_of_raw_outputs(score, multi_label):
+    """They are no logits: what the convolutions give, and the last ones of each anchor."""
+    outputs = raw_outputs(MASKS, 2, 64, 96)
+    thresholds = Thresholds(score=score, multi_label=multi_label)
+    for given, layout in ((outputs, 'nchw'), (channels_last(outputs), 'nhwc')):
+        found = decode_anchor_grid(given, MASKS, 2, thresholds, layout)
+        assert found.coefficients.shape == (len(found.scores), 4)
+        assert len(found.scores) or score == 1
+        cells = {
+            tuple(output[0, a * 11 + 7 : a * 11 + 11, y, x])
+            for output in outputs
+            for a in range(3)
+            for y in range(output.shape[2])
+            for x in range(output.shape[3])
+            if sigmoid(output[0, a * 11 + 4, y, x])
+            * max(sigmoid(v) for v in output[0, a * 11 + 5 : a * 11 + 7, y, x])
+            > score
+        }
+        assert {tuple(row) for row in found.coefficients} == cells
+
+
+@pytest.mark.parametrize('place', [0, 1, 2])
+def test_prototypes_wherever_they_stand(place):
+    protos = np.random.default_rng(0).random((1, 7, 16, 24), np.float32)
+    outputs = [decoded_rows(20, 2 + 7), np.zeros((1, 1))]
+    outputs.insert(place, protos)
+    file = dataclasses.replace(FILE, outputs=(0 if place else 1, place))
+    head = Head('anchor_grid', mask_coefficients=7)
+    np.testing.assert_array_equal(prototypes(outputs, head, file), protos[0])
+    outputs[place] = np.ascontiguousarray(protos.transpose(0, 2, 3, 1))
+    last = dataclasses.replace(file, output_layout='nhwc')
+    found = prototypes(outputs, head, last)
+    np.testing.assert_array_equal(found, protos[0])
+    assert np.shares_memory(found, outputs[place])
+
+
+def test_prototypes_of_raw_outputs():
+    outputs = [*raw_outputs(MASKS, 2, 64, 96), np.ones((1, 4, 16, 24), np.float32)]
+    assert prototypes(outputs, MASKS, RAW).shape == (4, 16, 24)
+    assert prototypes(channels_last(outputs), MASKS, RAW_LAST).shape == (4, 16, 24)
 
 
 BOXES = np.array([[1, 2, 11, 22], [3, 4, 13, 24], [5, 6, 15, 26]], np.float32)
@@ -279,15 +361,15 @@ def test_a_class_without_a_name_is_an_error(label):
     rows = END_TO_END.copy()
     rows[0, 1, 5] = label
     with pytest.raises(UserError, match=f'of class {label}, but names only 0 to 2 are known'):
-        read_end_to_end(rows, 3, Thresholds())
-    assert len(read_end_to_end(rows, 3, Thresholds(score=0.85)).scores) == 1
+        read_end_to_end(rows, ROWS, 3, Thresholds())
+    assert len(read_end_to_end(rows, ROWS, 3, Thresholds(score=0.85)).scores) == 1
 
 
 @pytest.mark.filterwarnings('error')
 def test_ready_boxes_that_are_nowhere():
     rows = END_TO_END.copy()
     rows[0, 0, 2], rows[0, 2, 4], rows[0, 4, 5] = np.inf, np.nan, np.nan
-    assert read_end_to_end(rows, 3, Thresholds()).scores.tolist() == [np.float32(0.8)]
+    assert read_end_to_end(rows, ROWS, 3, Thresholds()).scores.tolist() == [np.float32(0.8)]
 
 
 FILE = ModelFile('m', ('r',), 'fp32', InputSpec(96, 64), decode_inside=True)
@@ -329,9 +411,16 @@ def test_outputs_in_other_places():
 
 RAW = ModelFile('m', ('r',), 'fp32', InputSpec(96, 64))
 RAW_LAST = dataclasses.replace(RAW, output_layout='nhwc')
-DETECTIONS, ROWS = Head('detections'), Head('end_to_end')
+DETECTIONS = Head('detections')
 LEVELS = [(1, 21, 8, 12), (1, 21, 4, 6), (1, 21, 2, 3)]
 LEVELS_LAST = [(1, 8, 12, 21), (1, 4, 6, 21), (1, 2, 3, 21)]
+PROTOS, PROTOS_LAST = (1, 4, 16, 24), (1, 16, 24, 4)
+MASK_LEVELS = [(1, 33, 8, 12), (1, 33, 4, 6), (1, 33, 2, 3)]
+MASK_LEVELS_LAST = [(1, 8, 12, 33), (1, 4, 6, 33), (1, 2, 3, 33)]
+GRID_MASKS, FREE_MASKS = (
+    Head(name, mask_coefficients=4) for name in ('anchor_grid', 'anchor_free')
+)
+DECODED_LAST = dataclasses.replace(FILE, output_layout='nhwc')
 
 
 @pytest.mark.parametrize(
@@ -347,6 +436,21 @@ LEVELS_LAST = [(1, 8, 12, 21), (1, 4, 6, 21), (1, 2, 3, 21)]
         (DETECTIONS, FILE, [(5, 4), (5,), (5,)], [(5, 4), (5,), (4,)], 'N labels and N scores'),
         (DETECTIONS, FILE, [(1, 5, 4), (1, 5), (1, 5), (1,)], [(5, 4), (5,)], '(N, 4) boxes'),
         (DETECTIONS, FILE, [(0, 4), (0,), (0,)], [(5, 5), (5,), (5,)], '(N, 4) boxes'),
+        (MASKS, RAW, [*MASK_LEVELS, PROTOS], MASK_LEVELS, 'prototypes (1, 4, 16, 24)'),
+        (MASKS, RAW, [*MASK_LEVELS, PROTOS], [PROTOS, *MASK_LEVELS], 'prototypes (1, 4, 16, 24)'),
+        (MASKS, RAW, [*MASK_LEVELS, PROTOS], [*LEVELS, PROTOS], '(1, 33, 8, 12)'),
+        (MASKS, RAW_LAST, [*MASK_LEVELS_LAST, PROTOS_LAST], [*MASK_LEVELS_LAST, PROTOS], '24, 4)'),
+        (COCO, RAW, LEVELS, [*LEVELS, PROTOS], '(1, 21, 8, 12)'),
+        (GRID_MASKS, FILE, [(1, 9, 11), PROTOS], [(1, 9, 11)], 'prototypes'),
+        (GRID_MASKS, FILE, [(1, 9, 11), PROTOS], [(1, 9, 7), PROTOS], '11 values a box'),
+        (FREE_MASKS, DECODED_LAST, [(1, 10, 9), PROTOS_LAST], [(1, 10, 9), PROTOS], 'prototypes'),
+        (
+            FREE_MASKS,
+            dataclasses.replace(FILE, outputs=(2, 0)),
+            [PROTOS, (7,), (1, 10, 9)],
+            [(1, 10, 9), (7,), PROTOS],
+            'prototypes (1, 4, 16, 24)',
+        ),
         (
             DETECTIONS,
             dataclasses.replace(FILE, outputs=(3, 0, 1)),

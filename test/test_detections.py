@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.drawing import class_colour, draw
+from kd_yolo_ros.masks import Masks
 
 
 def three():
@@ -25,6 +28,23 @@ def test_select():
     assert three().select(np.array([2, 0])).class_ids.tolist() == [1, 2]
     assert three().select(three().scores > 0.5).class_ids.tolist() == [2, 0]
     assert len(three().select(np.zeros(3, bool))) == 0
+
+
+def with_masks():
+    """The first one is a stripe in its box, the second all of it, the third without a pixel."""
+    crops = np.zeros((70, 50), bool), np.ones((45, 80), bool), np.zeros((0, 0), bool)
+    crops[0][:, 20:30] = True
+    corners = np.array([[10, 20], [100, 5], [0, 0]])
+    return dataclasses.replace(three(), masks=Masks((100, 200), corners, crops))
+
+
+def test_masks_stay_with_their_objects():
+    assert three().masks is None and three().select(np.array([0])).masks is None
+    chosen = with_masks().select(np.array([1, 0]))
+    assert [crop.shape for crop in chosen.masks.crops] == [(45, 80), (70, 50)]
+    assert chosen.masks.corners.tolist() == [[100, 5], [10, 20]]
+    with pytest.raises(ValueError, match='3 masks for 1 objects'):
+        dataclasses.replace(three().select(np.array([0])), masks=with_masks().masks)
 
 
 def test_empty():
@@ -50,6 +70,19 @@ def test_drawn_on_a_copy():
         assert np.abs(edge - class_colour(class_id)).max() < 80
     assert (drawn[60, 120] == 40).all(), 'between the boxes nothing is drawn'
     assert np.array_equal(draw(picture, Detections.empty(), []), picture)
+
+
+@pytest.mark.parametrize('scale', [1, 2])
+def test_masks_are_drawn_half_transparent(scale):
+    """In pictures larger than the masks, too."""
+    picture = np.full((100 * scale, 200 * scale, 3), 40, np.uint8)
+    boxes = with_masks().boxes * scale
+    drawn = draw(picture, dataclasses.replace(with_masks(), boxes=boxes), ['a', 'b', 'c'])
+    for place, class_id in (((60, 35), 2), ((30, 160), 0)):
+        found = drawn[place[0] * scale, place[1] * scale].astype(float)
+        np.testing.assert_allclose(found, (np.array(class_colour(class_id)) + 40) / 2, atol=1)
+    assert (drawn[60 * scale, 25 * scale] == 40).all(), 'beside the stripe nothing is drawn'
+    assert (picture == 40).all()
 
 
 @pytest.mark.parametrize('box', [[0, 0, 64, 48], [-9, -9, 2, 2], [60, 40, 64, 48], [5, 5, 5, 5]])

@@ -74,6 +74,17 @@ def anchor_free(classes=2, boxes=30, masks=0):
     return output
 
 
+def end_to_end(values=6):
+    """(1, 300, 6): two boxes of a class that overlap, and one with too low a score."""
+    output = np.zeros((1, 300, values), np.float32)
+    output[0, :3, :6] = [
+        [38, 27, 58, 37, 0.9, 1],
+        [39, 27, 59, 37, 0.8, 1],
+        [0, 0, 9, 9, 0.1, 0],
+    ]
+    return output
+
+
 @pytest.fixture
 def save(tmp_path):
     def save_model(model, name='model.onnx'):
@@ -113,6 +124,41 @@ def test_masks_are_no_classes(save, head):
     manifest = open_model(save(model)).manifest
     assert manifest.task == 'segment' and manifest.head.mask_coefficients == 4
     assert manifest.class_names == ('class_0', 'class_1')
+    assert manifest.files[0].outputs == () and manifest.files[0].output_layout == 'nchw'
+
+
+@pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino', 'opencv'])
+@pytest.mark.parametrize('order', [(0, 1, 2), (1, 0, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize('head', [anchor_grid, anchor_free, end_to_end])
+def test_masks_wherever_the_prototypes_stand(save, head, order, runtime):
+    """Prototypes of which the second covers the left half: that is what the object asks for."""
+    protos = np.zeros((1, 4, 16, 24), np.float32)
+    protos[0, 1] = np.where(np.arange(24) < 12, 1, -1)
+    if head is end_to_end:
+        boxes = end_to_end(10)
+        boxes[0, :2, 7] = 5
+    else:
+        boxes = head(masks=4)
+        (boxes[0, 7] if head is anchor_grid else boxes[0, :, 7])[-3] = 5
+    outputs = [(boxes, protos, np.zeros((1, 2), np.float32))[place] for place in order]
+    metadata = {'names': "['stop', 'go']", 'end2end': str(head is end_to_end)}
+    path = save(constant_model(*outputs, metadata=metadata))
+    (file,) = open_model(path).manifest.files
+    assert file.outputs == (() if order == (0, 1, 2) else (order.index(0), order.index(1)))
+    predictor = Predictor(path, runtime)
+    found = predictor.predict(np.zeros((128, 192, 3), np.uint8))
+    assert found.class_ids[0] == 1 and len(found.masks) == len(found)
+    rows, columns = np.nonzero(found.masks.full(0))
+    box = [76, 54, 96, 74]  # left of the middle, in a picture of twice the network's size
+    assert [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] == box
+    predictor.thresholds = Thresholds(score=0.95)
+    assert len(predictor.predict(np.zeros((128, 192, 3), np.uint8)).masks) == 0
+
+
+def test_prototypes_of_another_size_are_refused(save):
+    path = save(constant_model(anchor_grid(masks=4), np.zeros((1, 4, 8, 12))))
+    with pytest.raises(UserError, match=r'prototypes \(1, 4, 16, 24\) behind the boxes expected'):
+        Predictor(path)
 
 
 @pytest.mark.parametrize(
@@ -281,17 +327,6 @@ def test_a_file_of_another_kind(tmp_path):
     text = tmp_path / 'notes.md'
     text.write_text('no model')
     assert 'kd-yolo import MODEL.pt' in refusal(text)  # importing notes.md would lead nowhere
-
-
-def end_to_end(values=6):
-    """(1, 300, 6): two boxes of a class that overlap, and one with too low a score."""
-    output = np.zeros((1, 300, values), np.float32)
-    output[0, :3, :6] = [
-        [38, 27, 58, 37, 0.9, 1],
-        [39, 27, 59, 37, 0.8, 1],
-        [0, 0, 9, 9, 0.1, 0],
-    ]
-    return output
 
 
 @pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
@@ -500,3 +535,6 @@ def test_a_real_export_in_both_runtimes(data_dir):
     assert len(ort) > 0 and ort.class_ids.tolist() == ov.class_ids.tolist()
     np.testing.assert_allclose(ort.boxes, ov.boxes, atol=0.05)
     np.testing.assert_allclose(ort.scores, ov.scores, atol=1e-3)
+    first, second = ort.masks.instance_map(), ov.masks.instance_map()
+    assert first.shape == picture.shape[:2] and first.any()
+    assert (first != second).mean() < 0.001

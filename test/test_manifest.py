@@ -143,6 +143,11 @@ def test_openvino_weights_without_a_hash(data):
         ('head.anchors.0', [[8, 1e9]], 'anchor'),
         ('head.mask_coefficients', -1, 'mask_coefficients -1'),
         ('head.mask_coefficients', 32, 'mask'),
+        (
+            'head',
+            {'layout': 'detections', 'mask_coefficients': 32},
+            'mask_coefficients 32 do not fit the layout detections',
+        ),
         ('thresholds.score', 1.5, 'score 1.5'),
         ('thresholds.score', -0.1, 'score -0.1'),
         ('thresholds.score', float('nan'), 'score'),

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from artifacts import CLASS_NAMES, SQUARES, Square, scene, tiny_manifest, tiny_model
+from tiny_segmenter import write_tiny_segmenter
 
 from kd_yolo_ros.artifact import write_artifact
 from kd_yolo_ros.errors import UserError
@@ -107,6 +108,63 @@ def test_answers_are_the_callers_own(predictor):
     predictor.predict(np.zeros_like(picture))
     np.testing.assert_allclose(first.boxes, expected, atol=0.01)
     assert first.scores[0] > 0.99
+
+
+@pytest.fixture(scope='module', params=RUNTIMES)
+def segmenter(request, tmp_path_factory):
+    artifact = write_tiny_segmenter(tmp_path_factory.mktemp('segmenter') / 'a')
+    return Predictor(artifact, request.param, 'fp32', threads=1)
+
+
+@pytest.mark.parametrize('scale', [1, 2, 5])
+def test_masks_cover_the_objects(segmenter, scale):
+    picture, boxes = scene(scale=scale)
+    found = segmenter.predict(picture)
+    assert found.masks.size == picture.shape[:2] and len(found) == len(found.masks) == 3
+    for box, class_id in zip(boxes.astype(int), range(3), strict=True):
+        (index,) = np.flatnonzero(found.class_ids == class_id)
+        expected = np.zeros(picture.shape[:2], bool)
+        expected[box[1] : box[3], box[0] : box[2]] = True
+        np.testing.assert_array_equal(found.masks.full(index), expected)
+    # Without its square, a class has no mask either.
+    segmenter.thresholds = Thresholds(class_ids=(1,))
+    assert len(segmenter.predict(picture).masks) == 1
+    segmenter.thresholds = Thresholds()
+
+
+def test_masks_of_another_size(segmenter):
+    picture, boxes = scene(scale=4)
+    segmenter.mask_scale = 0.25
+    found = segmenter.predict(picture)
+    np.testing.assert_allclose(by_class(found)[0], boxes, atol=0.1)
+    assert found.masks.size == (64, 96)
+    painted = found.masks.semantic_map(found.class_ids)
+    for square in SQUARES:
+        left, top, right, bottom = square.box
+        inside = painted[top:bottom, left:right]
+        assert (inside == CLASS_NAMES.index(square.name)).all()
+    assert (painted != 255).sum() == sum(square.stride**2 for square in SQUARES)
+    segmenter.mask_scale = 1e-9
+    assert segmenter.predict(picture).masks.size == (1, 1)
+    segmenter.mask_scale = 1.0
+
+
+def test_masks_only_where_they_are_wanted(segmenter, predictor):
+    picture, _ = scene()
+    assert segmenter.predict(picture, masks=False).masks is None
+    assert 'masks' not in segmenter.stages_ms
+    assert segmenter.predict(picture).masks is not None
+    assert list(segmenter.stages_ms) == ['letterbox', 'infer', 'decode', 'nms', 'masks']
+    assert predictor.predict(picture).masks is None and 'masks' not in predictor.stages_ms
+    nothing = segmenter.predict(np.full((30, 50, 3), 114, np.uint8))
+    assert len(nothing) == len(nothing.masks) == 0 and nothing.masks.size == (30, 50)
+
+
+def test_masks_are_the_callers_own(segmenter):
+    picture, _ = scene([Square('red', 32, 1, 0)])
+    first = segmenter.predict(picture)
+    segmenter.predict(np.zeros_like(picture))
+    assert first.masks.full(0).sum() == 32 * 32
 
 
 def write_model(folder, model=None, **changes):

@@ -9,7 +9,7 @@ from kd_yolo_ros.cli.common import print_table
 
 
 def print_accuracy(title: str, result: Mapping[str, Any]) -> None:
-    """Print AP of each class and of all, by size; the report has more.
+    """Print AP of each class and of all, of masks or else by size; the report has more.
 
     Args:
         title: stands above the table.
@@ -19,12 +19,12 @@ def print_accuracy(title: str, result: Mapping[str, Any]) -> None:
 
     objects = sum(one['instances'] for one in result['per_class'].values())
     classes = [*result['per_class'].items(), ('all', {**result, 'instances': objects})]
-    rows: List[List[Any]] = [
-        [
-            *(name, one['map50_95'], one['map50']),
-            *(size['map50_95'] for size in one['by_size'].values()),
-            one['instances'],
-        ]
-        for name, one in classes
-    ]
-    print_table(title, ['class', 'AP50-95', 'AP50', *SIZES, 'objects'], rows)
+    masks = 'mask_map50_95' in result
+    rows: List[List[Any]] = []
+    for name, one in classes:
+        more = [one[key] for key in ('mask_map50_95', 'mask_map50')] if masks else []
+        more += [size['map50_95'] for size in one['by_size'].values()] if not masks else []
+        more += [one['miou' if one is classes[-1][1] else 'iou']] if masks else []
+        rows.append([name, one['map50_95'], one['map50'], *more, one['instances']])
+    columns = ['mask AP50-95', 'mask AP50', 'IoU'] if masks else SIZES
+    print_table(title, ['class', 'AP50-95', 'AP50', *columns, 'objects'], rows)

@@ -119,11 +119,13 @@ def read_pictures(source: Optional[Path]) -> List[Any]:
 def _print(results: List[Dict[str, Any]]) -> None:
     from kd_yolo_ros.metrics.text import labels
 
+    masks = any('masks' in result['stages_ms'] for result in results)
     rows = [
         [
             label,
             result['infer_ms']['p50'],
             *(result['model_ms'][p] for p in ('p50', 'p95')),
+            *([result['stages_ms'].get('masks', {}).get('p50')] if masks else []),
             result['ratio'],
             result['start_s'],
             result['peak_rss_mb'] and round(result['peak_rss_mb']),
@@ -131,10 +133,13 @@ def _print(results: List[Dict[str, Any]]) -> None:
         ]
         for label, result in zip(labels(results), results)
     ]
-    columns = ['', 'infer', 'model', 'p95', '×fp32', 'start', 'RSS', 'MB']
+    of_masks = ['masks'] if masks else []
+    columns = ['', 'infer', 'model', 'p95', *of_masks, '×fp32', 'start', 'RSS', 'MB']
     names = ', '.join(dict.fromkeys(result['artifact'] for result in results))
     print_table(f'{names}: {results[0]["threads"]} threads', columns, rows)
     click.echo(
-        'infer, model (infer + decode + nms): p50, ms. p95: of model. ×fp32: model against the '
-        'fastest FP32 of the network. start: s to the first detections. RSS: peak, MB.'
+        'infer, model (infer + decode + nms): p50, ms. p95: of model. '
+        + ('masks: p50, ms, at the size of the pictures. ' if masks else '')
+        + '×fp32: model against the fastest FP32 of the network. start: s to the first '
+        'detections. RSS: peak, MB.'
     )

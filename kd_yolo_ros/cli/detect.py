@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`kd-yolo detect`: pictures or a video with boxes drawn in, and a JSON of the detections."""
+"""`kd-yolo detect`: pictures or a video with what was found drawn in, and a JSON of it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import click
 
@@ -17,6 +17,9 @@ from kd_yolo_ros.cli.common import (
     progress,
 )
 from kd_yolo_ros.errors import UserError
+
+if TYPE_CHECKING:
+    from kd_yolo_ros.detections import Detections
 
 RESULT = 'detections.json'
 
@@ -41,7 +44,11 @@ def detect(
     threads: Optional[int],
     json_file: Optional[Path],
 ) -> None:
-    """Detect objects in SOURCE: a picture, a folder, a data set, a video or a bag."""
+    """Detect objects in SOURCE: a picture, a folder, a data set, a video or a bag.
+
+    A segmentation model's masks are drawn too, and stand in the JSON as COCO's compressed run
+    lengths.
+    """
     import dataclasses
 
     from kd_yolo_ros.cli.model_text import model_text
@@ -91,10 +98,7 @@ def detect(
                 {
                     'name': frame.name,
                     'stamp_ns': frame.stamp_ns,
-                    'objects': [
-                        {'box': box.tolist(), 'score': s, 'class': predictor.class_names[c]}
-                        for box, s, c in detections
-                    ],
+                    'objects': _objects(detections, predictor.class_names),
                 }
             )
             writer.write(draw(picture, detections, predictor.class_names), frame.name)
@@ -112,3 +116,17 @@ def detect(
     objects = sum(len(item['objects']) for item in found)
     click.echo(f'{objects} objects in {len(found)} frames; {len(skipped)} frames skipped.')
     click.echo(f'Written: {out / "detections.json"} and {writer.description}')
+
+
+def _objects(detections: Detections, names: Sequence[str]) -> List[Dict[str, Any]]:
+    """Return what stands in the JSON for each object: a box in pixels, and maybe a mask."""
+    from kd_yolo_ros.metrics.rle import encode
+
+    objects: List[Dict[str, Any]] = [
+        {'box': box.tolist(), 'score': score, 'class': names[class_id]}
+        for box, score, class_id in detections
+    ]
+    if detections.masks is not None:
+        for one, rle in zip(objects, encode(detections.masks).rles()):
+            one['segmentation'] = {**rle, 'counts': rle['counts'].decode('ascii')}
+    return objects

@@ -53,6 +53,8 @@ def evaluate(
 ) -> None:
     """Measure MODEL's AP (pycocotools, score > 0.001, 300 detections per picture).
 
+    Of a segmentation model the masks are judged too, where the data has some.
+
     MODEL is an artifact, a plain export, a checkpoint (.pt, .safetensors) or the folder of a
     training run; without one, the bundled model.
     """
@@ -70,7 +72,8 @@ def evaluate(
     predictor.warm_up()
     source, truth = open_dataset(data, images)
     frames = progress(source, 'evaluate', len(source))
-    result = measure(predictor, frames, truth, class_map, details=True)
+    score = predictor.manifest.thresholds.score
+    result = measure(predictor, frames, truth, class_map, details=True, score=score)
     running, spec = predictor.running, predictor.file.input
     report = new_report(
         'evaluate',
@@ -88,6 +91,8 @@ def evaluate(
         f'{result["images"]} pictures'
     )
     print_accuracy(title, result)
+    if predictor.manifest.task == 'segment' and 'miou' not in result:
+        click.echo(f'{truth.description} has no masks: the boxes were judged.')
     best = result['best_f1']
     if best:
         click.echo(f'Best mean F1 {best["f1"]:.3f} at score {best["score"]:.3f}.')

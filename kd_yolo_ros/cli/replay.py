@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`kd-yolo replay`: a recorded drive through the real detector node, judged and drawn."""
+"""`kd-yolo replay`: a recorded drive through the real inference node, judged and drawn."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def replay(
     csv_file: Path,
     json_file: Optional[Path],
 ) -> None:
-    """Play SOURCE (bag, video, pictures or data set) into the detector node over DDS."""
+    """Play SOURCE (bag, video, pictures or data set) into the inference node over DDS."""
     from kd_yolo_ros.exports import open_model
     from kd_yolo_ros.frames import open_source
     from kd_yolo_ros.metrics.class_map import map_classes
@@ -126,7 +126,9 @@ def replay(
     }
     if truth and mode == 'lossless':
         parameters.update(_ap_parameters())
-    played, process = _play(frames, names, parameters, mode, rate)
+    task = loaded.manifest.task
+    wants_masks = task == 'segment' and bool(truth or video)
+    played, process = _play(frames, names, task, wants_masks, parameters, mode, rate)
     values = played.diagnostics
     report = new_report(
         'replay',
@@ -189,11 +191,17 @@ def _ap_parameters() -> Dict[str, Any]:
 
 
 def _play(
-    frames: Any, names: Any, parameters: Dict[str, Any], mode: str, rate: float
+    frames: Any,
+    names: Any,
+    task: str,
+    masks: bool,
+    parameters: Dict[str, Any],
+    mode: str,
+    rate: float,
 ) -> Tuple[Any, Dict[str, Any]]:
     """Start the node, play everything into it, end it; return what came back and its process."""
     try:
-        from kd_yolo_ros.nodes.player import NAMESPACE, Player
+        from kd_yolo_ros.nodes.player import NAMESPACE, NODES, Player
     except ImportError as error:
         raise UserError(
             f'replay needs ROS 2, and {error.name} is not there; source a ROS distribution with '
@@ -203,8 +211,8 @@ def _play(
 
     compressed = next(iter(frames)).message_type == 'sensor_msgs/msg/CompressedImage'
     parameters['image_transport'] = 'compressed' if compressed else 'raw'
-    with NodeProcess('detector_node', parameters, NAMESPACE) as node, Player(
-        names, compressed, node.alive
+    with NodeProcess(f'{NODES[task]}_node', parameters, NAMESPACE) as node, Player(
+        names, compressed, node.alive, task, masks
     ) as player:
         player.wait_until_active()
         node.measure()
@@ -242,7 +250,7 @@ def _look_back(
             out.mkdir(parents=True, exist_ok=True)
             writer = stack.enter_context(VideoWriter(out / VIDEO, frames.fps))
         for frame in progress(frames, 'draw and judge', len(frames)):
-            answer = played.answers.get(frame.name)
+            answer = _answer(played, frame.name)
             try:
                 picture = frame.image
             except UserError:
@@ -253,6 +261,19 @@ def _look_back(
             if writer is not None:
                 writer.write(draw(picture, answer, names) if answer else picture)
     return ap.evaluate(details=True) if ap else None
+
+
+def _answer(played: Any, name: str) -> Any:
+    """Return the detections of a frame with their masks, where they were collected; or None."""
+    import dataclasses
+    import zlib
+
+    from kd_yolo_ros.packed_masks import unpack_masks
+
+    answer, packed = played.answers.get(name), played.masks.get(name)
+    if answer is None or packed is None:
+        return answer
+    return dataclasses.replace(answer, masks=unpack_masks(zlib.decompress(packed)))
 
 
 def _print(report: Dict[str, Any]) -> None:

@@ -119,7 +119,9 @@ def report(
     results = [describe(one) for one in loaded]
     measured = []
     for one, result in zip(loaded, results):
-        ap = pooled_ap(sets, one.predictor.class_names, _found(one, sets, out))
+        predictor = one.predictor
+        score = predictor.manifest.thresholds.score
+        ap = pooled_ap(sets, predictor.class_names, _found(one, sets, out), score)
         measured.append(ResampledAP(ap))
         result.update(measured[-1].evaluate(), missing_classes=ap.class_map.missing)
     _add_differences(results, measured, resamples, seed)
@@ -228,9 +230,11 @@ def _add_differences(
 ) -> None:
     """Add `difference` to results: AP less that of the best FP32 of the same network.
 
-    It is None for that FP32 itself, and where a network has none.
+    The best is that by masks, where there are. It is None for that FP32 itself, and where a
+    network has none.
     """
     from kd_yolo_ros.metrics.bootstrap import paired_differences
+    from kd_yolo_ros.metrics.judged import judged_by
     from kd_yolo_ros.metrics.speed import same_network
 
     for result in results:
@@ -241,9 +245,12 @@ def _add_differences(
         alike = [
             i
             for i in floats
-            if same_network(result, results[i]) and measured[i].names == measured[number].names
+            if same_network(result, results[i])
+            and (measured[i].names, measured[i].figures)
+            == (measured[number].names, measured[number].figures)
         ]
-        best = max(alike, key=lambda i: results[i]['map50_95'] or 0, default=number)
+        figure = judged_by(results[i] for i in alike)
+        best = max(alike, key=lambda i: results[i][figure] or 0, default=number)
         if best != number:
             compared.setdefault(best, []).append(number)
     for best, others in compared.items():
@@ -260,22 +267,28 @@ def _add_differences(
 
 
 def _print(content: Dict[str, Any]) -> None:
+    from kd_yolo_ros.metrics.judged import MASK, judged_by
     from kd_yolo_ros.metrics.text import interval_text, labels
 
     results = content['results']
     timed = bool(content['rounds'])
+    masks = any(MASK in result for result in results)
     rows = []
     for label, result in zip(labels(results), results):
-        difference = (result['difference'] or {}).get('map50_95')
+        found = result['difference'] or {}
+        difference = found.get(judged_by([found]))
         row = [label, _points(result['map50_95'])]
+        row += [_points(result.get(MASK))] if masks else []
         row.append(interval_text(difference) if difference else None)
         if timed:
             row += [result['model_ms']['p50'], result['ratio']]
         rows.append([*row, result['size_mb']])
-    columns = ['', 'AP', 'to FP32', *(['p50', '×fp32'] if timed else []), 'MB']
+    of_masks = ['mask AP'] if masks else []
+    columns = ['', 'AP', *of_masks, 'to FP32', *(['p50', '×fp32'] if timed else []), 'MB']
     print_table(f'{content["images"]} pictures', columns, rows)
+    difference = 'the difference of mask AP' if masks else 'its difference'
     click.echo(
-        'AP: AP50-95 in points. to FP32: its difference to the best FP32 of the network, with '
+        f'AP: AP50-95 in points. to FP32: {difference} to the best FP32 of the network, with '
         f'a {LEVEL:.0%} interval. p50: infer + decode + nms, ms; the report has the rest.'
     )
 

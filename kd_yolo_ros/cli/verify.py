@@ -20,7 +20,7 @@ from kd_yolo_ros.cli.variants import (
 from kd_yolo_ros.errors import UnsupportedError, UserError
 
 if TYPE_CHECKING:
-    from kd_yolo_ros.detections import Detections
+    from kd_yolo_ros.metrics.found import Found
 
 REFERENCE = ('onnxruntime', 'fp32')
 
@@ -120,15 +120,16 @@ def _on_source(loaded: Sequence[Loaded], source: Any, limit: int) -> List[Dict[s
     from itertools import islice
 
     from kd_yolo_ros.frames import open_source
+    from kd_yolo_ros.metrics.found import compressed
     from kd_yolo_ros.metrics.parity import compare_found
 
     frames = open_source(source)
-    found: List[List[Detections]] = [[] for _ in loaded]
+    found: List[List[Found]] = [[] for _ in loaded]
     total = limit if frames.length is None else min(limit, frames.length)
     for frame in progress(islice(frames, limit), 'verify', total, ' pictures'):
         picture = frame.image
         for one, answers in zip(loaded, found):
-            answers.append(one.predictor.predict(picture))
+            answers.append(compressed(one.predictor.predict(picture), picture))
     return [
         {**describe(one), **compare_found(found[0], answers)}
         for one, answers in zip(loaded, found)
@@ -138,6 +139,7 @@ def _on_source(loaded: Sequence[Loaded], source: Any, limit: int) -> List[Dict[s
 def _on_data(loaded: Sequence[Loaded], data: Sequence[str]) -> List[Dict[str, Any]]:
     """Return a result for each variant, the reference first, with AP."""
     from kd_yolo_ros.metrics.found import find
+    from kd_yolo_ros.metrics.judged import judged_by
     from kd_yolo_ros.metrics.parity import compare_found
     from kd_yolo_ros.metrics.pool import class_maps, open_sets, pooled_ap, read_sets
 
@@ -146,18 +148,20 @@ def _on_data(loaded: Sequence[Loaded], data: Sequence[str]) -> List[Dict[str, An
         class_maps(one_set, loaded[0].predictor.class_names)  # refuses now, not after the work
     read_sets(sets, progress=progress)
     results: List[Dict[str, Any]] = []
-    reference: List[Detections] = []
+    reference: List[Found] = []
     for one in loaded:
         found = []
         for one_set in sets:
             title = f'{one.variant.runtime} {one.variant.precision} {one_set.name}'
             frames = progress(one_set.frames(), title, len(one_set), ' pictures')
             found.append(find(one.predictor, frames))
-        detections = [answer for of_set in found for answer, _ in of_set]
-        reference = reference or detections
+        answers = [answer for of_set in found for answer in of_set]
+        reference = reference or answers
         ap = pooled_ap(sets, one.predictor.class_names, found).evaluate()
-        results.append({**describe(one), **compare_found(reference, detections), **ap})
-        results[-1]['ap_drop'] = (results[0]['map50_95'] or 0) - (ap['map50_95'] or 0)
+        results.append({**describe(one), **compare_found(reference, answers), **ap})
+    figure = judged_by(results)
+    for result in results:
+        result['ap_drop'] = (results[0][figure] or 0) - (result[figure] or 0)
     return results
 
 
@@ -173,33 +177,44 @@ def _judge(results: Sequence[Dict[str, Any]], max_drop: float) -> None:
 
 
 def _print(report: Dict[str, Any]) -> None:
+    from kd_yolo_ros.metrics.judged import MASK, judged_by
     from kd_yolo_ros.metrics.text import labels
 
     results = report['results']
-    measured = results[0].get('map50_95') is not None
+    compared = [result for result in results if 'pictures' in result]
+    figure = judged_by(compared)
+    measured = results[0].get(figure) is not None
+    masks = 'mask_median' in results[0]
+    differences = ['box_median', 'box_max', 'score_max', *(['mask_median'] if masks else [])]
     rows = [
         [
             label,
-            *(_short(result.get(key)) for key in ('box_median', 'box_max', 'score_max')),
-            *(_figures(result, measured) if 'pictures' in result else [None] * (1 + 2 * measured)),
+            *(_short(result.get(key)) for key in differences),
+            *(
+                _figures(result, figure if measured else None)
+                if 'pictures' in result
+                else [None] * (1 + 2 * measured)
+            ),
             result['verdict'],
         ]
         for label, result in zip(labels(results), results)
     ]
-    columns = ['', 'box p50', 'max', 'score', 'unpaired', *(['AP', 'Δ'] if measured else []), '']
+    ap = ['mask AP' if figure == MASK else 'AP', 'Δ'] if measured else []
+    columns = ['', 'box p50', 'max', 'score', *(['mask'] if masks else []), 'unpaired', *ap, '']
     print_table(f'{report["artifact"]} on {results[0]["pictures"]} pictures', columns, rows)
     click.echo(
         'Largest difference of a box in pixels (median and maximum over detections) and of a '
         'score; unpaired: detections with score > 0.25 without a partner.'
+        + (' mask: median share of their pixels that two masks do not share.' if masks else '')
     )
     for label, result in zip(labels(results), results):
         if result['reason']:
             click.echo(f'{label} differs: {result["reason"]}')
 
 
-def _figures(result: Dict[str, Any], measured: bool) -> List[str]:
+def _figures(result: Dict[str, Any], figure: Optional[str]) -> List[str]:
     counts = f'{result["unmatched"]}/{result["matched"] + result["unmatched"]}'
-    ap = [f'{result["map50_95"]:.4f}', f'{-result["ap_drop"]:+.4f}'] if measured else []
+    ap = [f'{result[figure]:.4f}', f'{-result["ap_drop"]:+.4f}'] if figure else []
     return [counts, *ap]
 
 

@@ -8,14 +8,17 @@ resample of the pictures. Matching, the slow part of AP, is done once.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics.coco_ap import CocoAP
 
+BOXES = ('map50_95', 'map50')
+MASKS = ('mask_map50_95', 'mask_map50')
 EPSILON = np.spacing(1)  # as pycocotools has it, against 0 / 0
 BEYOND = 25  # resamples outside of each end of an interval, for the end not to be luck itself
 
@@ -28,50 +31,58 @@ class ResampledAP:
 
     Attributes:
         names: the C classes that have objects, as in `CocoAP.evaluate`.
+        figures: what is measured of each, as `CocoAP.evaluate` calls it: BOXES, and MASKS where
+            there are masks.
         pictures: the keys of the P pictures, in the order of the weights.
         instances: (C,) int64, number of objects.
     """
 
     def __init__(self, ap: CocoAP) -> None:
-        evaluation = ap.matched()
         self.pictures: List[str] = list(ap.pictures)
         self.names: List[str] = []
-        self._classes: List[_ClassMatches] = []
+        self.figures = BOXES + MASKS if ap.has_masks else BOXES
+        self._classes: List[List[_ClassMatches]] = []
+        self._iou = ap.iou() if ap.has_masks else None
+        kinds = [ap.matched(masks=masks) for masks in ([False, True] if ap.has_masks else [False])]
         count = len(self.pictures)
         for class_id in range(len(ap.names)):
-            entries = evaluation.evalImgs[class_id * count : (class_id + 1) * count]
-            matches = _class_matches(entries, evaluation.params)
-            if matches.objects.any():
+            part = slice(class_id * count, (class_id + 1) * count)
+            matches = [_class_matches(kind.evalImgs[part], kind.params) for kind in kinds]
+            if matches[0].objects.any():
                 self.names.append(ap.class_key(class_id))
                 self._classes.append(matches)
-        totals = [matches.objects.sum() for matches in self._classes]
+        totals = [matches[0].objects.sum() for matches in self._classes]
         self.instances = np.array(totals, np.int64)
 
     def per_class(self, weights: np.ndarray) -> np.ndarray:
-        """Return AP50-95 and AP50 of each class, (C, 2); NaN where no object is left.
+        """Return the F `figures` of each class, (C, F); NaN where no object is left.
 
         Args:
             weights: (P,) whole numbers, how often each picture is there; ones give what
                 `CocoAP.evaluate` gives.
         """
-        rows = [matches.average_precision(weights) for matches in self._classes]
-        return np.array(rows, np.float64).reshape(-1, 2)
+        rows = [
+            [ap for kind in matches for ap in kind.average_precision(weights)]
+            for matches in self._classes
+        ]
+        return np.array(rows, np.float64).reshape(-1, len(self.figures))
 
     def evaluate(self) -> Dict[str, Any]:
         """Return what `CocoAP.evaluate` returns of the pictures as they are."""
-        per_class = self.per_class(np.ones(len(self.pictures)))
-        mean = _present_mean(per_class).tolist() if self.names else [None, None]
-        return {
-            'map50_95': mean[0],
-            'map50': mean[1],
-            'per_class': {
-                name: {'map50_95': values[0], 'map50': values[1], 'instances': instances}
-                for name, values, instances in zip(
-                    self.names, per_class.tolist(), self.instances.tolist()
-                )
-            },
-            'images': len(self.pictures),
-        }
+        table = self.per_class(np.ones(len(self.pictures)))
+        result = self._named(_present_mean(table))
+        per_class = {name: self._named(row) for name, row in zip(self.names, table)}
+        if self._iou is not None:
+            result['miou'], of_classes = self._iou
+            for name, one in per_class.items():
+                one['iou'] = of_classes.get(name)
+        for name, instances in zip(self.names, self.instances.tolist()):
+            per_class[name]['instances'] = instances
+        return {**result, 'per_class': per_class, 'images': len(self.pictures)}
+
+    def _named(self, values: np.ndarray) -> Dict[str, Any]:
+        numbers = [None if np.isnan(value) else float(value) for value in values]
+        return dict(zip(self.figures, numbers))
 
 
 class Interval(NamedTuple):
@@ -91,21 +102,37 @@ class Difference:
         map50_95: of AP50-95.
         map50: of AP50.
         per_class: of AP50-95, by class.
+        mask_map50_95, mask_map50, mask_per_class: of masks; None and empty without them.
     """
 
     level: float
     map50_95: Interval
     map50: Interval
     per_class: Dict[str, Interval]
+    mask_map50_95: Optional[Interval] = None
+    mask_map50: Optional[Interval] = None
+    mask_per_class: Dict[str, Interval] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> Interval:
+        """What models are judged by: the difference of mask AP50-95 if there is one."""
+        return self.mask_map50_95 or self.map50_95
 
     def to_dict(self) -> Dict[str, Any]:
         """Return it as plain values."""
-        return {
+        values: Dict[str, Any] = {
             'level': self.level,
             'map50_95': self.map50_95._asdict(),
             'map50': self.map50._asdict(),
             'per_class': {name: one._asdict() for name, one in self.per_class.items()},
         }
+        if self.mask_map50_95 and self.mask_map50:
+            values.update(
+                mask_map50_95=self.mask_map50_95._asdict(),
+                mask_map50=self.mask_map50._asdict(),
+                mask_per_class={n: one._asdict() for n, one in self.mask_per_class.items()},
+            )
+        return values
 
 
 def enough_resamples(level: float) -> int:
@@ -146,11 +173,13 @@ def paired_differences(
     for model in (*baseline, *(model for models in others.values() for model in models)):
         if (model.pictures, model.names) != (first.pictures, first.names):
             raise UserError('models that are compared need the same pictures and class names.')
+        if model.figures != first.figures:
+            raise UserError('models with masks and models without cannot be compared.')
     if not first.names:
         raise UserError('models cannot be compared on pictures without objects.')
 
     def differences(weights: np.ndarray) -> np.ndarray:
-        """Return AP50-95 and AP50 of each group minus baseline: rows of all, then of classes."""
+        """Return the figures of each group minus baseline: rows of all, then of classes."""
         plain = _mean_ap(baseline, weights)
         return np.array([_mean_ap(models, weights) - plain for models in others.values()])
 
@@ -160,29 +189,39 @@ def paired_differences(
         differences(random.multinomial(count, np.full(count, 1 / count)))
         for _ in progress(range(resamples), 'bootstrap', resamples)
     ]
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    tables = np.stack([differences(np.ones(count)), low, high], axis=-1)  # group, row, AP, ends
+    with warnings.catch_warnings():
+        # A class that has boxes only has no AP of masks in any resample.
+        warnings.filterwarnings('ignore', 'All-NaN', RuntimeWarning)
+        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    tables = np.stack([differences(np.ones(count)), low, high], axis=-1)
     return {
-        name: _difference(level, first.names, table)
-        for name, table in zip(others, tables.tolist())
+        name: _difference(level, first.names, table.swapaxes(0, 1))
+        for name, table in zip(others, tables)
     }
 
 
 def _mean_ap(models: Sequence[ResampledAP], weights: np.ndarray) -> np.ndarray:
-    """Return AP50-95 and AP50, (1 + C, 2): of all classes, then of each."""
+    """Return the F figures, (1 + C, F): of all classes, then of each."""
     per_class = np.mean([model.per_class(weights) for model in models], axis=0)
     return np.vstack([_present_mean(per_class), per_class])
 
 
-def _difference(level: float, names: Sequence[str], table: Sequence[Any]) -> Difference:
-    of_all, *of_classes = (Interval(*row[0]) for row in table)
-    return Difference(level, of_all, Interval(*table[0][1]), dict(zip(names, of_classes)))
+def _difference(level: float, names: Sequence[str], table: np.ndarray) -> Difference:
+    """Return the differences of (F, 1 + C, 3): by figure, of all and each class, with ends."""
+    parts: List[Any] = [level]
+    for ap50_95, ap50 in zip(table[::2], table[1::2]):  # of boxes, then of masks
+        of_all, *of_classes = (Interval(*row) for row in ap50_95.tolist())
+        there = {n: one for n, one in zip(names, of_classes) if not math.isnan(one.difference)}
+        parts += [of_all, Interval(*ap50[0].tolist()), there]
+    return Difference(*parts)
 
 
 def _present_mean(per_class: np.ndarray) -> np.ndarray:
-    """Return the (2,) mean over the classes that have objects; NaN where none has."""
-    present = per_class[~np.isnan(per_class[:, 0])]
-    return present.mean(axis=0) if len(present) else np.full(2, np.nan)
+    """Return the (F,) means of (C, F) over the classes that have objects; NaN where none has."""
+    present = ~np.isnan(per_class)
+    sums = np.where(present, per_class, 0).sum(axis=0)
+    with np.errstate(invalid='ignore'):
+        return sums / present.sum(axis=0)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""COCO's average precision of boxes, computed by pycocotools.
+"""COCO's average precision of boxes and masks, computed by pycocotools.
 
-300 detections per picture, IoU 0.50:0.95 (Lin et al., Microsoft COCO, 2014).
+300 detections per picture, IoU 0.50:0.95 (Lin et al., Microsoft COCO, 2014). Masks are measured
+where the model finds them and the data has them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-from typing import Any, Dict, List, Sequence, Tuple
+from functools import cached_property
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -16,11 +18,14 @@ from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics import confusion, curves
 from kd_yolo_ros.metrics.class_map import ClassMap
-from kd_yolo_ros.metrics.compared import ComparedPicture, to_xywh
-from kd_yolo_ros.metrics.ground_truth import GroundTruth
+from kd_yolo_ros.metrics.compared import ComparedMasks, ComparedPicture, to_xywh
+from kd_yolo_ros.metrics.ground_truth import GroundTruth, Truth
+from kd_yolo_ros.metrics.matching import instances as count_instances
+from kd_yolo_ros.metrics.matching import match
+from kd_yolo_ros.metrics.rle import EncodedMasks, encode
+from kd_yolo_ros.metrics.semantic import class_iou, count_pixels, found_map, truth_map
 
-MAX_DETECTIONS = 300  # per picture, as YOLOv5's own validation; COCO's default is 100
-SIZES = ('small', 'medium', 'large')  # COCO's: box area below 32x32, below 96x96, above
+SIZES = ('small', 'medium', 'large')  # COCO's: area below 32x32, below 96x96, above
 
 
 class CocoAP:
@@ -33,32 +38,58 @@ class CocoAP:
         truth: the labelled pictures.
         names: the model's class names.
         class_map: from `map_classes`.
+        score: from which on a detection is painted into the semantic map, whose mean IoU is
+            measured; that of operation.
 
     Attributes:
         pictures: what was collected so far, by picture, for figures over the same pictures.
     """
 
-    def __init__(self, truth: GroundTruth, names: Sequence[str], class_map: ClassMap) -> None:
+    def __init__(
+        self,
+        truth: GroundTruth,
+        names: Sequence[str],
+        class_map: ClassMap,
+        score: float = confusion.SCORE,
+    ) -> None:
         self.truth = truth
         self.names = list(names)
         self.class_map = class_map
+        self.score = score
         self.reset()
+
+    @cached_property
+    def _knows_masks(self) -> bool:
+        """Whether there are masks in the data, also in pictures that do not come."""
+        return any(one.has_mask.any() for one in self.truth.pictures.values())
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are masks in the data, and came with the detections of every picture."""
+        return bool(self.pictures) and all(p.masks for p in self.pictures.values())
 
     def reset(self) -> None:
         """Forget all pictures."""
         self.pictures: Dict[str, ComparedPicture] = {}
 
-    def process(self, image_id: str, detections: Detections, size: Tuple[int, int]) -> None:
+    def process(
+        self,
+        image_id: str,
+        detections: Detections,
+        size: Tuple[int, int],
+        masks: Optional[EncodedMasks] = None,
+    ) -> None:
         """Take one picture's detections.
 
         Args:
             image_id: a key of the ground truth (`GroundTruth.find`).
             detections: in pixels of the picture, at most 300 count.
             size: (width, height) of that picture.
+            masks: of the detections, where they are compressed already.
 
         Raises:
-            UserError: the picture came before, or its annotations were made on the picture
-                turned by 90 degrees.
+            UserError: the picture came before, its annotations were made on the picture turned
+                by 90 degrees, or a mask in them is broken.
         """
         if image_id in self.pictures:
             raise UserError(
@@ -75,6 +106,8 @@ class CocoAP:
         to_model = self.class_map.to_model
         classes = np.array([to_model.get(int(c), -1) for c in truth.class_ids], np.int64)
         known = classes >= 0
+        if masks is None and detections.masks is not None and self._knows_masks:
+            masks = encode(detections.masks)
         self.pictures[image_id] = ComparedPicture(
             image_id,
             to_xywh(truth.boxes_on(width, height))[known],
@@ -83,35 +116,73 @@ class CocoAP:
             to_xywh(detections.boxes),
             detections.class_ids,
             detections.scores.astype(np.float64),
+            self._compared_masks(image_id, truth, classes, detections, size, masks),
         )
+
+    def _compared_masks(
+        self,
+        image_id: str,
+        truth: Truth,
+        classes: np.ndarray,
+        detections: Detections,
+        size: Tuple[int, int],
+        masks: Optional[EncodedMasks],
+    ) -> Optional[ComparedMasks]:
+        """Return a picture's masks on both sides, None where one of them has none.
+
+        Args:
+            image_id: names it in messages.
+            truth: its objects.
+            classes: of the objects by the model's numbers, -1 for one that the model lacks.
+            detections: in the order of `masks`.
+            size: (width, height) of the picture; masks may be of another scale.
+            masks: of the detections.
+        """
+        if masks is None or not self._knows_masks:
+            return None
+        known = classes >= 0
+        height, width = masks.size
+        try:
+            rles = truth.masks_on(width, height)
+        except UserError as error:
+            raise UserError(f'{image_id} of {self.truth.description}: {error}') from None
+        of_truth = [rle for rle, is_known in zip(rles, known) if is_known]
+        ignored = (truth.crowd | ~truth.has_mask)[known]
+        found = masks.rles()
+        pixels = count_pixels(
+            truth_map(of_truth, classes[known], ignored, masks.size),
+            found_map(found, detections.class_ids, detections.scores, self.score, masks.size),
+        )
+        pixel_area = size[0] * size[1] / (width * height)
+        return ComparedMasks(of_truth, ignored, found, pixel_area, pixels)
 
     def evaluate(self, details: bool = False) -> Dict[str, Any]:
         """Return map50_95, map50, per_class {name: map50_95, map50, instances} and images.
 
-        AP is in 0..1, and None where no object was there to be found.
+        AP is in 0..1, and None where no object was there to be found. Where there are masks,
+        mask_map50_95 and mask_map50 stand beside them, and miou, by class iou, see `iou`.
 
         Args:
             details: also compute, at several times the cost, for each class and over all:
                 mar50_95, the mean recall; by_size, AP and instances of SIZES in pixels of the
-                picture; best_f1, the score threshold with the best F1 at IoU 0.5 (over all: of
-                the mean F1). And `curves` and `confusion`, as report.schema.json has them.
+                picture, with masks mask_by_size; best_f1, the score threshold with the best F1
+                at IoU 0.5 (over all: of the mean F1). And `curves` and `confusion`, as
+                report.schema.json has them. Where it says nothing of masks, boxes are meant.
         """
-        evaluation = self.matched(details)
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints progress
-            evaluation.accumulate()
-        precision = evaluation.eval['precision'][..., 0]  # IoU, recall, class, size
-        instances = _instances(evaluation)
+        evaluation = _accumulated(self.matched(details))
+        precision = _precision(evaluation)
+        instances = count_instances(evaluation)
         present = np.flatnonzero(instances[:, 0])
         keys = {int(c): self.class_key(int(c)) for c in present}
         per_class: Dict[str, Dict[str, Any]] = {
-            key: {**_ap(precision[:, :, [c], 0]), 'instances': int(instances[c, 0])}
-            for c, key in keys.items()
+            key: _ap(precision[:, :, [c], 0]) for c, key in keys.items()
         }
-        result = {
-            **_ap(precision[:, :, present, 0]),
-            'per_class': per_class,
-            'images': len(self.pictures),
-        }
+        result = _ap(precision[:, :, present, 0])
+        if self.has_masks:
+            self._add_masks(result, per_class, keys, details)
+        for c, key in keys.items():
+            per_class[key]['instances'] = int(instances[c, 0])
+        result.update(per_class=per_class, images=len(self.pictures))
         if details:
             recall = evaluation.eval['recall'][:, :, 0, 0]  # IoU, class
             for c, key in keys.items():
@@ -122,6 +193,36 @@ class CocoAP:
             self._add_curves(result, evaluation, keys)
             result['confusion'] = self._confusion()
         return result
+
+    def iou(self) -> Tuple[Optional[float], Dict[str, float]]:
+        """Return the mean IoU of the semantic maps, and that of each class with objects in it.
+
+        Detections with the score of operation or above are painted, the best on top, and so are
+        the objects, the smaller on top (`kd_yolo_ros.metrics.semantic`).
+        """
+        found = class_iou(p.masks.pixels for p in self.pictures.values() if p.masks)
+        mean = float(np.mean(list(found.values()))) if found else None
+        return mean, {self.class_key(class_id): value for class_id, value in found.items()}
+
+    def _add_masks(
+        self,
+        result: Dict[str, Any],
+        per_class: Dict[str, Dict[str, Any]],
+        keys: Dict[int, str],
+        details: bool,
+    ) -> None:
+        evaluation = _accumulated(self.matched(details, masks=True))
+        precision, instances = _precision(evaluation), count_instances(evaluation)
+        present = np.flatnonzero(instances[:, 0])
+        mean, iou = self.iou()
+        result.update(_named(_ap(precision[:, :, present, 0])), miou=mean)
+        if details:
+            result['mask_by_size'] = _by_size(precision, instances, present)
+        for c, key in keys.items():
+            its = np.intersect1d(present, [c])  # empty where all of its objects have boxes only
+            per_class[key].update(_named(_ap(precision[:, :, its, 0])), iou=iou.get(key))
+            if details:
+                per_class[key]['mask_by_size'] = _by_size(precision, instances, its)
 
     def class_key(self, class_id: int) -> str:
         """Return what a class is called in results: its name, with its number if need be."""
@@ -158,79 +259,31 @@ class CocoAP:
             'matrix': matrix[np.ix_(occurs, occurs)].tolist(),
         }
 
-    def matched(self, by_size: bool = False) -> Any:
-        """Return a COCOeval that has matched, but not accumulated.
+    def matched(self, by_size: bool = False, masks: bool = False) -> Any:
+        """Return a COCOeval that has matched, but not accumulated, see `match`.
 
         Its `evalImgs` go by class, size, and picture in the order of `pictures`.
 
         Args:
             by_size: match over each of SIZES too, after all sizes.
+            masks: by masks instead of boxes; only where there are, see `has_masks`.
         """
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-
-        annotations: List[Dict[str, Any]] = []
-        rows = [np.zeros((0, 7))]
-        for number, picture in enumerate(self.pictures.values(), 1):
-            annotations += _annotations(number, picture, len(annotations))
-            count = len(picture.scores)
-            columns = [np.full(count, number), *picture.boxes.T, picture.scores]
-            rows.append(np.stack([*columns, picture.classes + 1], axis=1))
-        found = np.concatenate(rows)
-        content = {
-            'info': {},
-            'images': [{'id': n + 1} for n in range(len(self.pictures))],
-            'annotations': annotations,
-            'categories': [{'id': n + 1, 'name': name} for n, name in enumerate(self.names)],
-        }
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints progress
-            truth = _index(COCO(), content)
-            if len(found):
-                results = truth.loadRes(found)
-            else:  # which it cannot load
-                results = _index(COCO(), {**content, 'annotations': []})
-            evaluation = COCOeval(truth, results, 'bbox')
-            params = evaluation.params
-            params.maxDets = [MAX_DETECTIONS]
-            if not by_size:
-                params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
-            evaluation.evaluate()
-        return evaluation
+        return match(list(self.pictures.values()), self.names, by_size, masks)
 
 
-def _index(coco: Any, content: Dict[str, Any]) -> Any:
-    """Fill pycocotools' COCO, which else only reads files."""
-    coco.dataset = content
-    coco.createIndex()
-    return coco
+def _accumulated(evaluation: Any) -> Any:
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints progress
+        evaluation.accumulate()
+    return evaluation
 
 
-def _annotations(number: int, picture: ComparedPicture, before: int) -> List[Dict[str, Any]]:
-    """Return a picture's objects as COCO has them; ids from 1, 0 is "no match" to pycocotools."""
-    return [
-        {
-            'id': before + index,
-            'image_id': number,
-            'category_id': int(class_id) + 1,
-            'bbox': box.tolist(),
-            'area': float(box[2] * box[3]),
-            'iscrowd': int(crowd),
-        }
-        for index, (box, class_id, crowd) in enumerate(
-            zip(picture.truth_boxes, picture.truth_classes, picture.crowd), 1
-        )
-    ]
+def _precision(evaluation: Any) -> np.ndarray:
+    """Return it by IoU, recall, class and size."""
+    return evaluation.eval['precision'][..., 0]
 
 
-def _instances(evaluation: Any) -> np.ndarray:
-    """Return the number of objects, (classes, sizes), as pycocotools counted them."""
-    params = evaluation.params
-    counts = np.zeros((len(params.catIds), len(params.areaRng)), np.int64)
-    for number, entry in enumerate(evaluation.evalImgs):
-        if entry is not None:
-            index = np.unravel_index(number // len(params.imgIds), counts.shape)
-            counts[index] += int((np.asarray(entry['gtIgnore']) == 0).sum())
-    return counts
+def _named(ap: Dict[str, Any]) -> Dict[str, Any]:
+    return {f'mask_{key}': value for key, value in ap.items()}
 
 
 def _ap(precision: np.ndarray) -> Dict[str, Any]:

@@ -4,8 +4,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional, Sequence
 
 import numpy as np
+
+from kd_yolo_ros.metrics.rle import Rle
+from kd_yolo_ros.metrics.semantic import PixelCounts
+
+
+@dataclass(frozen=True)
+class ComparedMasks:
+    """One picture's masks.
+
+    Attributes:
+        truth: of its N objects; of those without a mask, of their boxes.
+        ignored: (N,) bool, which of these are regions to ignore: crowds, and what has a box only.
+        found: of the M detections.
+        pixel_area: pixels of the picture to one of the masks.
+        pixels: how the semantic maps agree.
+    """
+
+    truth: Sequence[Rle]
+    ignored: np.ndarray
+    found: Sequence[Rle]
+    pixel_area: float
+    pixels: PixelCounts
 
 
 @dataclass(frozen=True)
@@ -20,6 +43,7 @@ class ComparedPicture:
         boxes: (M, 4) float64.
         classes: (M,) int64.
         scores: (M,) float64.
+        masks: None where the model or the data has none.
     """
 
     name: str
@@ -29,6 +53,7 @@ class ComparedPicture:
     boxes: np.ndarray
     classes: np.ndarray
     scores: np.ndarray
+    masks: Optional[ComparedMasks] = None
 
 
 def to_xywh(boxes: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames.frame import Frame
 from kd_yolo_ros.metrics.class_map import ClassMapFile, map_classes
 from kd_yolo_ros.metrics.coco_ap import CocoAP
+from kd_yolo_ros.metrics.confusion import SCORE
 from kd_yolo_ros.metrics.ground_truth import GroundTruth
 from kd_yolo_ros.metrics.latency import StageTimes
 
@@ -39,6 +40,7 @@ def evaluate(
     class_map: ClassMapFile = None,
     progress: Optional[Callable[[], Any]] = None,
     details: bool = False,
+    score: float = SCORE,
 ) -> Dict[str, Any]:
     """Return AP and stage times of a predictor on labelled pictures.
 
@@ -49,6 +51,7 @@ def evaluate(
         class_map: see `map_classes`.
         progress: called once per frame.
         details: see `CocoAP.evaluate`.
+        score: of operation, see `CocoAP`.
 
     Returns:
         CocoAP's answer, and stages_ms, missing_classes and unlabelled (number of frames).
@@ -57,7 +60,7 @@ def evaluate(
         UserError: no frame has ground truth, or the classes do not match.
     """
     mapping = map_classes(predictor.class_names, truth, class_map)
-    ap = CocoAP(truth, predictor.class_names, mapping)
+    ap = CocoAP(truth, predictor.class_names, mapping, score)
     times = StageTimes()
     unlabelled = 0
     for frame in frames:

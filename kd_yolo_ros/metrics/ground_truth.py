@@ -18,6 +18,7 @@ import yaml
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames.frame import Frame
 from kd_yolo_ros.frames.pictures import list_pictures, picture_folder
+from kd_yolo_ros.metrics.rle import Rle
 
 PathLike = Union[str, Path]
 
@@ -32,12 +33,17 @@ class Truth:
         crowd: (N,) bool, regions to ignore (COCO's iscrowd).
         size: (width, height) that the boxes refer to, (1, 1) for relative boxes; None: pixels
             of the picture as it was recorded.
+        segmentations: N times which pixels an object covers: outlines, each (K, 2) or flat
+            x y x y …, in the unit of the boxes, or COCO's run lengths; empty or None where only
+            the box is known. None where the set has no masks at all. Unchecked until
+            `masks_on`.
     """
 
     boxes: np.ndarray
     class_ids: np.ndarray
     crowd: np.ndarray
     size: Optional[Tuple[int, int]] = None
+    segmentations: Optional[Tuple[Any, ...]] = None
 
     def boxes_on(self, width: int, height: int) -> np.ndarray:
         """Return the boxes in pixels of a picture of width x height (it may be rescaled)."""
@@ -45,6 +51,31 @@ class Truth:
             return self.boxes
         factor = (width / self.size[0], height / self.size[1])
         return self.boxes * np.array(factor * 2, np.float64)
+
+    @property
+    def has_mask(self) -> np.ndarray:
+        """(N,) bool: the objects of which more than the box is known."""
+        if self.segmentations is None:
+            return np.zeros(len(self.boxes), bool)
+        # Not bool(one): outlines may be an array.
+        return np.array([one is not None and len(one) > 0 for one in self.segmentations], bool)
+
+    def masks_on(self, width: int, height: int) -> List[Rle]:
+        """Return the masks on a picture of width x height; of objects without, their boxes.
+
+        Raises:
+            UserError: a segmentation is broken; with the object's number.
+        """
+        from kd_yolo_ros.metrics.segmentation import box_rle, to_rle
+
+        boxes, known = self.boxes_on(width, height), self.has_mask
+        unit = self.size or (width, height)
+        return [
+            to_rle(self.segmentations[row], unit, (width, height), f'object {row}')
+            if self.segmentations is not None and known[row]
+            else box_rle(box, (width, height))
+            for row, box in enumerate(boxes)
+        ]
 
 
 @dataclass
@@ -134,10 +165,12 @@ def read_yolo(folder: PathLike, names: Optional[Sequence[str]] = None) -> Ground
 
 
 def _yolo_rows(file: Path, names: Optional[Mapping[int, str]]) -> Truth:
-    rows = []
+    rows, outlines = [], []
     for number, line in enumerate(_read_text(file).splitlines() if file.exists() else (), 1):
         if line.strip():
-            rows.append(_yolo_row(line.split(), f'{file}, line {number}', names))
+            row, outline = _yolo_row(line.split(), f'{file}, line {number}', names)
+            rows.append(row)
+            outlines.append(outline)
     table = np.array(rows, np.float64).reshape(-1, 5)
     centre, half = table[:, 1:3], table[:, 3:5] / 2
     return Truth(
@@ -145,13 +178,14 @@ def _yolo_rows(file: Path, names: Optional[Mapping[int, str]]) -> Truth:
         table[:, 0].astype(np.int64),
         np.zeros(len(table), bool),
         (1, 1),
+        tuple(outlines),
     )
 
 
 def _yolo_row(
     fields: Sequence[str], where: str, names: Optional[Mapping[int, str]]
-) -> Tuple[float, ...]:
-    """Return (class, cx, cy, w, h); a row of a polygon becomes the polygon's box."""
+) -> Tuple[Tuple[float, ...], List[List[float]]]:
+    """Return (class, cx, cy, w, h) and the outlines; the box of a polygon is that around it."""
     try:
         values = [float(text) for text in fields]
     except ValueError:
@@ -162,6 +196,7 @@ def _yolo_row(
             f'{where}: got {" ".join(fields)!r}, expected class, centre x, centre y, width, height'
         )
     class_id, numbers = values[0], values[1:]
+    outlines = [numbers] if polygon else []
     if not (class_id.is_integer() and 0 <= class_id < 2**31):
         raise UserError(f'{where}: class {fields[0]} is not a whole number from 0 on')
     if names is not None and int(class_id) not in names:
@@ -175,7 +210,7 @@ def _yolo_row(
         numbers = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]
     if numbers[2] <= 0 or numbers[3] <= 0:
         raise UserError(f'{where}: width and height must be above 0')
-    return (class_id, *numbers)
+    return (class_id, *numbers), outlines
 
 
 def _yolo_names(folder: Path) -> Optional[Dict[int, str]]:
@@ -196,9 +231,11 @@ def _yolo_names(folder: Path) -> Optional[Dict[int, str]]:
 
 # ---- COCO
 
+_CocoRow = Tuple[List[float], int, bool, Any]  # box, category, crowd, segmentation
+
 
 def read_coco(file: PathLike) -> GroundTruth:
-    """Read the boxes of a COCO instances json (bbox, iscrowd, category names).
+    """Read a COCO instances json (bbox, iscrowd, segmentation, category names).
 
     Raises:
         UserError: it is no such json, or an annotation is broken; with its id.
@@ -219,7 +256,7 @@ def read_coco(file: PathLike) -> GroundTruth:
         }
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f'{file}: an image or category lacks {error}') from error
-    rows: Dict[Any, List[Tuple[List[float], int, bool]]] = {key: [] for key in images}
+    rows: Dict[Any, List[_CocoRow]] = {key: [] for key in images}
     for annotation in content['annotations']:
         image_id, row = _coco_row(annotation, file)
         if image_id not in rows:
@@ -233,16 +270,14 @@ def read_coco(file: PathLike) -> GroundTruth:
                 'which is not listed'
             )
         rows[image_id].append(row)
-    pictures = {
-        name: _truth(
-            [r[0] for r in rows[key]], [r[1] for r in rows[key]], [r[2] for r in rows[key]], size
-        )
-        for key, (name, size) in images.items()
-    }
+    pictures = {}
+    for key, (name, size) in images.items():
+        boxes, ids, crowd, segmentations = zip(*rows[key]) if rows[key] else ((), (), (), ())
+        pictures[name] = _truth(boxes, ids, crowd, size, segmentations)
     return GroundTruth(pictures, names, file.name)
 
 
-def _coco_row(annotation: Any, file: Path) -> Tuple[Any, Tuple[List[float], int, bool]]:
+def _coco_row(annotation: Any, file: Path) -> Tuple[Any, _CocoRow]:
     try:
         if float(annotation.get('score') or 1) < 1:  # a soft label
             raise UserError(
@@ -253,8 +288,10 @@ def _coco_row(annotation: Any, file: Path) -> Tuple[Any, Tuple[List[float], int,
         valid = all(math.isfinite(v) for v in (x, y, w, h)) and w >= 0 and h >= 0
         crowd = bool(annotation.get('iscrowd', 0))
         if valid:
-            row = ([x, y, x + w, y + h], int(annotation['category_id']), crowd)
-            return annotation['image_id'], row
+            box, category = [x, y, x + w, y + h], int(annotation['category_id'])
+            outlines = annotation.get('segmentation')
+            outlines = outlines if isinstance(outlines, (list, dict)) else None
+            return annotation['image_id'], (box, category, crowd, outlines)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass
     which = annotation.get('id') if isinstance(annotation, dict) else annotation
@@ -292,12 +329,14 @@ def _truth(
     class_ids: Sequence[int],
     crowd: Optional[Sequence[bool]] = None,
     size: Optional[Tuple[int, int]] = None,
+    segmentations: Optional[Sequence[Any]] = None,
 ) -> Truth:
     return Truth(
         np.array(boxes, np.float64).reshape(-1, 4),
         np.array(class_ids, np.int64),
         np.zeros(len(boxes), bool) if crowd is None else np.array(crowd, bool),
         size,
+        None if segmentations is None else tuple(segmentations),
     )
 
 

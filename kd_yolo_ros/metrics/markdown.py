@@ -19,6 +19,7 @@ _HEADINGS = {
     'replay': 'Replay',
     'report': 'Models, precisions and runtimes',
 }
+_MASKS = {'mask_map50_95': 'mask AP50-95', 'mask_map50': 'mask AP50', 'miou': 'mIoU'}
 _SUMMARY = ('p50', 'p95', 'p99', 'mean', 'max')
 
 
@@ -65,8 +66,10 @@ def _sections(report: Report) -> List[str]:
 
 
 def _accuracy(ap: Mapping[str, Any]) -> List[str]:
-    whole = [score(ap['map50_95']), score(ap['map50']), ap['images']]
-    parts = ['## Average precision', table(['AP50-95', 'AP50', 'pictures'], [whole])]
+    masks = _MASKS if 'miou' in ap else {}
+    whole = [score(ap[key]) for key in ('map50_95', 'map50', *masks)]
+    head = ['AP50-95', 'AP50', *masks.values(), 'pictures']
+    parts = ['## Average precision', table(head, [[*whole, ap['images']]])]
     head, rows = _accuracy_table(ap)
     parts.append(table(head, [[score(v) if _is_score(v) else v for v in row] for row in rows]))
     if ap.get('by_size'):
@@ -75,6 +78,22 @@ def _accuracy(ap: Mapping[str, Any]) -> List[str]:
             'AR is the mean recall at IoU 0.50:0.95; F1 is the best at IoU 0.5, reached with the '
             'score beside it as threshold.'
         )
+    if masks:
+        parts.append(
+            'AP50-95 and AP50 are of boxes, mask AP of masks. IoU is that of the semantic maps '
+            'that detections above the score of operation and the objects paint; mIoU its mean '
+            'over the classes.'
+        )
+    if ap.get('mask_by_size'):
+        rows_by_size = [
+            [name, *(score(size['map50_95']) for size in one['mask_by_size'].values())]
+            for name, one in [*ap['per_class'].items(), ('all', ap)]
+        ]
+        parts += [
+            '## Mask AP50-95 by size',
+            table(['class', *ap['mask_by_size']], rows_by_size),
+            'Sizes are of the mask: small is below 32², large above 96² pixels of the picture.',
+        ]
     best = ap.get('best_f1')
     if best:
         parts.append(
@@ -88,17 +107,20 @@ def _accuracy_table(ap: Mapping[str, Any]) -> Tuple[List[str], List[List[Any]]]:
     """Return head and rows of the table of classes; the last row is all of them."""
     detailed = ap.get('by_size') is not None
     objects = sum(one['instances'] for one in ap['per_class'].values())
-    classes = [*ap['per_class'].items(), ('all', {**ap, 'instances': objects})]
+    masks = ['mask AP50-95', 'mask AP50', 'IoU'] if 'miou' in ap else []
+    whole = {**ap, 'instances': objects, 'iou': ap.get('miou')}
     rows = []
-    for name, one in classes:
+    for name, one in [*ap['per_class'].items(), ('all', whole)]:
         row: List[Any] = [name, one['map50_95'], one['map50']]
+        if masks:
+            row += [one['mask_map50_95'], one['mask_map50'], one['iou']]
         if detailed:
             best = one['best_f1'] or {}
             row += [size['map50_95'] for size in one['by_size'].values()]
             row += [one['mar50_95'], best.get('f1'), best.get('score')]
         rows.append([*row, one['instances']])
     extra = ['small', 'medium', 'large', 'AR', 'F1', 'score'] if detailed else []
-    return ['class', 'AP50-95', 'AP50', *extra, 'objects'], rows
+    return ['class', 'AP50-95', 'AP50', *masks, *extra, 'objects'], rows
 
 
 def _is_score(value: Any) -> bool:

@@ -14,12 +14,12 @@ from typing import Callable, Collection, Dict, Iterable, Iterator, List, Sequenc
 
 import numpy as np
 
-from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames import Frame, Source
 from kd_yolo_ros.frames.held_out import HeldOut, picture_digest
 from kd_yolo_ros.metrics.class_map import ClassMap, ClassMapFile, map_classes
 from kd_yolo_ros.metrics.coco_ap import CocoAP
+from kd_yolo_ros.metrics.confusion import SCORE
 from kd_yolo_ros.metrics.dataset import open_dataset
 from kd_yolo_ros.metrics.found import Found
 from kd_yolo_ros.metrics.ground_truth import GroundTruth, Truth
@@ -131,7 +131,10 @@ def read_sets(
 
 
 def pooled_ap(
-    sets: Sequence[LabelledSet], names_model: Sequence[str], found: Sequence[Sequence[Found]]
+    sets: Sequence[LabelledSet],
+    names_model: Sequence[str],
+    found: Sequence[Sequence[Found]],
+    score: float = SCORE,
 ) -> CocoAP:
     """Return what computes AP over all pictures of the sets.
 
@@ -139,6 +142,7 @@ def pooled_ap(
         sets: the data sets.
         names_model: the model's class names in order.
         found: for each set what the model found in its `frames`, with the thresholds of AP.
+        score: of operation, see `CocoAP`.
 
     Raises:
         UserError: it cannot be told which class is meant, or a set and the model share none.
@@ -149,15 +153,15 @@ def pooled_ap(
     for one, its_found in zip(sets, found):
         occurring, labelled = class_maps(one, names_model)
         missing += [f'{name} of {one.name}' for name in occurring.missing]
-        for key, (detections, size) in zip(one.keys, its_found):
+        for key, answer in zip(one.keys, its_found):
             name = f'{one.name}/{key}'
             pictures[name] = _in_model_classes(one.truth.pictures[key], occurring)
-            answers[name] = _only(detections, labelled), size
+            answers[name] = _only(answer, labelled)
     truth = GroundTruth(pictures, None, ' + '.join(one.name for one in sets))
     same = {class_id: class_id for class_id in range(len(names_model))}
-    ap = CocoAP(truth, names_model, ClassMap(same, missing))
-    for name, (detections, size) in answers.items():
-        ap.process(name, detections, size)
+    ap = CocoAP(truth, names_model, ClassMap(same, missing), score)
+    for name, answer in answers.items():
+        ap.process(name, *answer)
     return ap
 
 
@@ -179,9 +183,13 @@ def _in_model_classes(truth: Truth, class_map: ClassMap) -> Truth:
     ids = [class_map.to_model.get(int(class_id), -1) for class_id in truth.class_ids]
     model_ids = np.array(ids, np.int64)
     kept = model_ids >= 0
-    return Truth(truth.boxes[kept], model_ids[kept], truth.crowd[kept], truth.size)
+    segmentations = truth.segmentations
+    if segmentations is not None:
+        segmentations = tuple(segmentations[row] for row in np.flatnonzero(kept))
+    return Truth(truth.boxes[kept], model_ids[kept], truth.crowd[kept], truth.size, segmentations)
 
 
-def _only(detections: Detections, class_ids: Set[int]) -> Detections:
-    kept = np.isin(detections.class_ids, sorted(class_ids))
-    return Detections(detections.boxes[kept], detections.scores[kept], detections.class_ids[kept])
+def _only(found: Found, class_ids: Set[int]) -> Found:
+    kept = np.isin(found.detections.class_ids, sorted(class_ids))
+    masks = None if found.masks is None else found.masks.select(kept)
+    return Found(found.detections.select(kept), found.size, masks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, List, Mapping, Sequence, Tuple
 
+from kd_yolo_ros.metrics.judged import TITLES, judged_by, of_classes
 from kd_yolo_ros.metrics.markdown_table import milliseconds, score, table
 from kd_yolo_ros.metrics.text import interval_text, labels
 
@@ -24,9 +25,10 @@ def variant_sections(report: Mapping[str, Any]) -> List[str]:
     timed = any(result.get('model_ms') for result in results)
     if any(result.get('difference') for result in results):
         parts.append(
-            '`to FP32` is the difference of AP50-95 in points to the best FP32 of the same '
-            f'network and input size, with a {report["level"]:.0%} interval from '
-            f'{report["resamples"]} paired resamples of the pictures.'
+            '`to FP32` is the difference of AP50-95 (of masks, for models that have them) in '
+            'points to the best FP32 of the same network and input size, with a '
+            f'{report["level"]:.0%} interval from {report["resamples"]} paired resamples of the '
+            'pictures.'
         )
     if timed:
         parts.append(
@@ -38,7 +40,8 @@ def variant_sections(report: Mapping[str, Any]) -> List[str]:
     if report.get('data') and isinstance(report['data'], list):
         parts += _data(report)
     if any(result.get('per_class') for result in results):
-        parts += ['## AP50-95 by class', _by_class(results)]
+        figure = judged_by(results)
+        parts += [f'## {TITLES[figure]} by class', _by_class(results, figure)]
     return parts
 
 
@@ -70,7 +73,7 @@ def _time(key: str, percentile: str) -> Callable[[Result], Any]:
 
 def _to_fp32(result: Result) -> Any:
     difference = result.get('difference')
-    return interval_text(difference['map50_95']) if difference else None
+    return interval_text(difference[judged_by([difference])]) if difference else None
 
 
 _COLUMNS: Sequence[_Column] = (
@@ -82,8 +85,11 @@ _COLUMNS: Sequence[_Column] = (
     ('input', _plain('input')),
     ('threads', _plain('threads')),
     ('AP50-95', _number('map50_95', 4)),
+    ('mask AP50-95', _number('mask_map50_95', 4)),
     ('to FP32', _to_fp32),
     ('AP50', _number('map50', 4)),
+    ('mask AP50', _number('mask_map50', 4)),
+    ('mIoU', _number('miou', 4)),
     ('infer p50', _time('infer_ms', 'p50')),
     ('model p50', _time('model_ms', 'p50')),
     ('× FP32', _number('ratio', 2)),
@@ -131,22 +137,24 @@ def _data(report: Mapping[str, Any]) -> List[str]:
     return parts
 
 
-def _by_class(results: Sequence[Result]) -> str:
+def _by_class(results: Sequence[Result], figure: str) -> str:
     objects = {
         name: one['instances'] for result in results for name, one in result['per_class'].items()
     }
     names = sorted(objects, key=lambda name: (-objects[name], name))
     rows = [
-        [name, objects[name], *(_class_cell(result, name) for result in results)] for name in names
+        [name, objects[name], *(_class_cell(result, name, figure) for result in results)]
+        for name in names
     ]
     return table(['class', 'objects', *labels(results)], rows)
 
 
-def _class_cell(result: Result, name: str) -> Any:
+def _class_cell(result: Result, name: str, figure: str) -> Any:
     """Return a class' AP, with its difference where there is one."""
     one = result['per_class'].get(name)
     if one is None:
         return None
-    difference = (result.get('difference') or {}).get('per_class', {}).get(name)
-    text = score(one['map50_95'])
+    differences = result.get('difference')
+    difference = of_classes(differences, figure).get(name) if differences else None
+    text = score(one[figure])
     return f'{text} ({100 * difference["difference"]:+.1f})' if difference else text

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 import numpy as np
 
 from kd_yolo_ros.metrics.figure import GREY, GRID, make_figure, to_png
+from kd_yolo_ros.metrics.judged import TITLES, judged_by
 from kd_yolo_ros.metrics.text import interval_text, labels
 
 Result = Mapping[str, Any]
@@ -31,28 +32,33 @@ def variant_plots(report: Mapping[str, Any]) -> Dict[str, Tuple[str, bytes]]:
         if result.get('map50_95') is not None and (result.get('model_ms') or {}).get('p50')
     ]
     if placed:
-        title = 'AP50-95 over latency'
-        figures['ap_over_latency.png'] = title, _over_latency(title, below, placed, colours)
-    compared = [
-        (name, result['difference']['map50_95'], result)
-        for name, result in zip(labels(results), results)
-        if result.get('difference')
-    ]
-    if compared:
-        title = 'AP50-95 against the best FP32 of the network'
+        figure = judged_by(placed)
+        title = f'{TITLES[figure]} over latency'
+        plot = _over_latency(title, below, placed, colours, figure)
+        figures['ap_over_latency.png'] = title, plot
+    found = [result['difference'] for result in results if result.get('difference')]
+    if found:
+        figure = judged_by(found)
+        compared = [
+            (name, result['difference'][figure], result)
+            for name, result in zip(labels(results), results)
+            if result.get('difference')
+        ]
+        title = f'{TITLES[figure]} against the best FP32 of the network'
         below = f'{report["level"]:.0%} intervals · {report["images"]} pictures'
-        figures['differences.png'] = title, _differences(title, below, compared, colours)
+        plot = _differences(title, below, compared, colours, TITLES[figure])
+        figures['differences.png'] = title, plot
     return figures
 
 
 def _over_latency(
-    title: str, below: str, results: Sequence[Result], colours: Mapping[str, str]
+    title: str, below: str, results: Sequence[Result], colours: Mapping[str, str], judged: str
 ) -> bytes:
     """Draw a marker for each: colour by runtime, form by precision, area by size."""
     figure, axes = make_figure(title, f'area: size of the file · {below}', 5.2)
     several = len({result['artifact'] for result in results}) > 1
     for result in results:
-        x, y = result['model_ms']['p50'], 100 * result['map50_95']
+        x, y = result['model_ms']['p50'], 100 * result[judged]
         axes.scatter(
             x,
             y,
@@ -72,14 +78,14 @@ def _over_latency(
             fontsize=8,
             color=GREY,
         )
-    heights = [100 * result['map50_95'] for result in results]
+    heights = [100 * result[judged] for result in results]
     middle = (min(heights) + max(heights)) / 2
     reach = max(0.65 * (max(heights) - min(heights)), LEAST_POINTS / 2)
     axes.set_ylim(middle - reach, middle + reach)
     axes.set_xlim(0, 1.2 * max(result['model_ms']['p50'] for result in results))
     axes.grid(color=GRID)
     axes.set_xlabel('infer + decode + nms, p50 in ms')
-    axes.set_ylabel('AP50-95 in points')
+    axes.set_ylabel(f'{TITLES[judged]} in points')
     _legend(axes, colours, [result['precision'] for result in results])
     return to_png(figure)
 
@@ -89,6 +95,7 @@ def _differences(
     below: str,
     rows: Sequence[Tuple[str, Mapping[str, float], Result]],
     colours: Mapping[str, str],
+    what: str,
 ) -> bytes:
     """Draw a point with its interval for each."""
     figure, axes = make_figure(title, below, 1.9 + 0.4 * len(rows))
@@ -112,7 +119,7 @@ def _differences(
     axes.tick_params(axis='y', length=0, labelsize=9)
     axes.grid(axis='x', color=GRID)
     axes.margins(x=0.25)
-    axes.set_xlabel('points of AP50-95')
+    axes.set_xlabel(f'points of {what}')
     return to_png(figure)
 
 

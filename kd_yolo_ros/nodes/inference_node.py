@@ -370,7 +370,7 @@ class InferenceNode(LifecycleNode):
         started = perf_counter()
         picture = to_picture(message)
         converted = perf_counter()
-        detections = predictor.predict(picture)
+        detections = predictor.predict(picture, masks=self._wants_masks())
         predicted = perf_counter()
         answer = self._messages.fill(detections, message.header)
         filled = perf_counter()
@@ -389,6 +389,9 @@ class InferenceNode(LifecycleNode):
         if arrival.receive_ms is not None:
             stages['receive'] = arrival.receive_ms
         try:
+            if detections.masks is not None:
+                self._publish_masks(detections, message.header)
+                stages['masks'] += (perf_counter() - published) * 1e3
             self._publish_annotated(picture, detections, message)
             self._publish_stages(stages)
         except Exception:  # the frame is answered: it must not count as skipped too
@@ -418,6 +421,18 @@ class InferenceNode(LifecycleNode):
         self.get_logger().warning(f'frame skipped: {reason}', throttle_duration_sec=LOG_EVERY_S)
 
     # Output beside the detections.
+
+    def _wants_masks(self) -> bool:
+        """Tell whether anybody looks at the masks of the next picture."""
+        return False
+
+    def _publish_masks(self, detections: Detections, header: Header) -> None:
+        """Publish the masks where somebody subscribes."""
+
+    def _told(self) -> Dict[str, str]:
+        """Return what the diagnostics tell of the model, by key."""
+        assert self._predictor is not None
+        return {'model': self._predictor.manifest.name, 'file': self._predictor.file.path}
 
     def _publish_annotated(
         self, picture: Any, detections: Detections, message: Union[Image, CompressedImage]
@@ -452,7 +467,7 @@ class InferenceNode(LifecycleNode):
             self._statistics,
             self._mailbox.received,
             self._mailbox.replaced,
-            {'model': predictor.manifest.name, 'file': predictor.file.path},
+            self._told(),
             predictor.running,
         )
         self._diagnostics_publisher.publish(message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import zlib
 from collections import deque
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -39,8 +40,7 @@ from kd_yolo_ros.nodes.middleware_events import without_events, without_subscrip
 from kd_yolo_ros.nodes.process import keep_large_buffers, use_large_image_transport
 
 NAMESPACE = f'/kd_yolo_replay_{os.getpid()}'  # others may run at the same time
-DETECTOR = 'detector'
-STATUS = f'{NAMESPACE}/{DETECTOR}: '.lstrip('/')  # how its diagnostics begin
+NODES = {'detect': 'detector', 'segment': 'segmenter'}  # by task
 CLOCK_PERIOD_S = 0.1  # between the frames; each frame sets the clock to its own stamp
 # So much before it, for the node should not have to handle both at once.
 CLOCK_LEAD_S = 0.005
@@ -85,7 +85,9 @@ class Played:
         frames: counts `sent`, `received`, `processed`, `replaced`, `skipped`, `lost`.
         sent_s: when each answered frame was sent, from the first one on.
         latencies_ms: from sending to the answer, of the same frames.
-        answers: detections by frame name.
+        answers: detections by frame name, without their masks.
+        masks: of those frames, packed (`kd_yolo_ros.packed_masks`) and compressed by zlib, where
+            they were asked for.
         foreign: answers whose header belongs to no frame that was sent.
         stages_ms: every sample by stage.
         diagnostics: the last values the node gave, by key.
@@ -96,6 +98,7 @@ class Played:
     sent_s: List[float] = field(default_factory=list)
     latencies_ms: List[float] = field(default_factory=list)
     answers: Dict[str, Detections] = field(default_factory=dict)
+    masks: Dict[str, bytes] = field(default_factory=dict)
     foreign: int = 0
     stages_ms: Dict[str, List[float]] = field(default_factory=dict)
     diagnostics: Dict[str, str] = field(default_factory=dict)
@@ -109,17 +112,29 @@ class Player:
         class_names: of the model, for the answers' class ids.
         compressed: play CompressedImage messages.
         alive: raises when the inference process has ended.
+        task: of the model.
+        masks: collect the masks of a segmentation model too.
     """
 
     def __init__(
-        self, class_names: Iterable[str], compressed: bool, alive: Callable[[], None]
+        self,
+        class_names: Iterable[str],
+        compressed: bool,
+        alive: Callable[[], None],
+        task: str = 'detect',
+        masks: bool = False,
     ) -> None:
+        detector = NODES[task]
+        self._status = f'{NAMESPACE}/{detector}: '.lstrip('/')  # how its diagnostics begin
+        self._collects_masks = masks
         self._class_ids = {name: index for index, name in enumerate(class_names)}
         self._alive = alive
         self._changed = threading.Condition()
         self._sent: List[Sent] = []
         self._unanswered: Deque[Sent] = deque()  # in order of sending
+        self._without_masks: Deque[Sent] = deque()  # likewise
         self._answer_count = 0
+        self._masks_count = 0
         self._diagnostics_count = 0
         self._active = False
         self.played = Played(stages_ms={stage: [] for stage in STAGES})
@@ -146,8 +161,11 @@ class Player:
         )
         self._subscribe(LabelInfo, 'label_info', self._on_label_info, qos.LATCHED)
         self._subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, qos.DIAGNOSTICS)
+        if masks:
+            topic = f'{detector}/debug/masks'
+            self._subscribe(CompressedImage, topic, self._on_masks, qos.DETECTIONS)
         for stage in STAGES:
-            topic = f'{DETECTOR}/debug/{stage}_ms'
+            topic = f'{detector}/debug/{stage}_ms'
             self._subscribe(Float64, topic, self._stage_callback(stage), qos.DETECTIONS)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
@@ -193,9 +211,14 @@ class Player:
         Raises:
             UserError: it never came, or somebody else publishes /clock here.
         """
-        started = perf_counter()
+        started, masks = perf_counter(), self._collects_masks
         self._wait(
-            lambda: self._active and self._images.get_subscription_count() > 0,
+            lambda: (
+                self._active
+                and self._images.get_subscription_count() > 0
+                # The node computes masks only for subscribers that it knows of.
+                and (not masks or 'debug' in self.played.diagnostics.get('masks', ''))
+            ),
             START_TIMEOUT_S,
             'the inference node did not become active',
         )
@@ -228,7 +251,7 @@ class Player:
             self._send(item)
             self._wait(
                 lambda sent=self._sent[-1], seen=seen: (  # type: ignore[misc]
-                    sent.answered_at is not None
+                    (sent.answered_at is not None and self._has_masks(self._answer_count))
                     or (self._diagnostics_count >= seen + 2 and self._is_settled())
                 ),
                 ANSWER_TIMEOUT_S,
@@ -276,6 +299,8 @@ class Player:
         with self._changed:
             self._sent.append(Sent(item.frame.name, item.key, perf_counter()))
             self._unanswered.append(self._sent[-1])
+            if self._collects_masks:
+                self._without_masks.append(self._sent[-1])
             self.played.frames['sent'] = self.played.frames.get('sent', 0) + 1
         self._images.publish(item.message)
 
@@ -314,7 +339,12 @@ class Player:
     def _is_settled(self) -> bool:
         counts = self._counts()
         done = counts['processed'] + counts['replaced'] + counts['skipped']
-        return done == counts['received'] and self._answer_count >= counts['processed']
+        answered = self._answer_count >= counts['processed']
+        return done == counts['received'] and answered and self._has_masks(counts['processed'])
+
+    def _has_masks(self, answers: int) -> bool:
+        """Tell whether the masks of so many answers are here, if they are wanted at all."""
+        return not self._collects_masks or self._masks_count >= answers
 
     def _counts(self) -> Dict[str, int]:
         values = self.played.diagnostics
@@ -341,7 +371,7 @@ class Player:
         detections = self._to_detections(message)
         with self._changed:
             self._answer_count += 1
-            sent = self._find_sent(key)
+            sent = _find_sent(self._unanswered, key)
             if sent is not None:
                 sent.answered_at = now
                 self.played.answers[sent.name] = detections
@@ -349,18 +379,15 @@ class Player:
                 self.played.foreign += 1
             self._changed.notify_all()
 
-    def _find_sent(self, key: Key) -> Optional[Sent]:
-        """Return the frame that an answer belongs to.
-
-        Stamps may repeat, as in the recording of a loop. But answers come in the order of
-        sending: frames before an answered one have none to come.
-        """
-        if all(sent.key != key for sent in self._unanswered):
-            return None
-        while True:
-            sent = self._unanswered.popleft()
-            if sent.key == key:
-                return sent
+    def _on_masks(self, message: CompressedImage) -> None:
+        key = (nanoseconds(message.header.stamp), message.header.frame_id)
+        packed = zlib.compress(bytes(message.data), level=1)
+        with self._changed:
+            self._masks_count += 1
+            sent = _find_sent(self._without_masks, key)
+            if sent is not None:
+                self.played.masks[sent.name] = packed
+            self._changed.notify_all()
 
     def _to_detections(self, message: Detection2DArray) -> Detections:
         boxes = np.empty((len(message.detections), 4), np.float64)
@@ -385,7 +412,7 @@ class Player:
             self._changed.notify_all()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        mine = [status for status in message.status if status.name.startswith(STATUS)]
+        mine = [status for status in message.status if status.name.startswith(self._status)]
         if not mine:
             return
         with self._changed:
@@ -397,3 +424,17 @@ class Player:
     def _stage_callback(self, stage: str) -> Callable[[Float64], None]:
         samples = self.played.stages_ms[stage]
         return lambda message: samples.append(message.data)
+
+
+def _find_sent(waiting: Deque[Sent], key: Key) -> Optional[Sent]:
+    """Return the frame that an answer belongs to; it and those before it wait no longer.
+
+    Stamps may repeat, as in the recording of a loop. But answers come in the order of sending:
+    frames before an answered one have none to come.
+    """
+    if all(sent.key != key for sent in waiting):
+        return None
+    while True:
+        sent = waiting.popleft()
+        if sent.key == key:
+            return sent

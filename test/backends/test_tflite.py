@@ -141,8 +141,13 @@ def test_a_foreign_export_with_masks_that_tflite_gets_wrong(data_dir):
     for name in sorted((data_dir / 'coco128').rglob('*.jpg'))[:5]:
         picture = cv2.imread(str(name))
         truth = read_labels(data_dir / 'coco128' / 'labels' / f'{name.stem}.txt', picture)
-        sure = [(box, label) for box, score, label in predictor.predict(picture) if score > 0.5]
+        found = predictor.predict(picture)
+        sure = [(box, label) for box, score, label in found if score > 0.5]
         assert sure
+        for index, (box, _) in enumerate(sure):
+            rows, columns = np.nonzero(found.masks.full(index))
+            around = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+            assert overlap(box, around) > 0.8, 'an object fills its box from side to side'
         for box, label in sure:
             assert max(overlap(box, other) for other, one in truth if one == label) > 0.85
 

@@ -11,6 +11,7 @@ import pytest
 from artifacts import write_dataset
 from processes import kd_yolo, without
 from reports import read_report
+from tiny_segmenter import write_tiny_segmenter
 
 from kd_yolo_ros.artifact import load_artifact, write_artifact
 from kd_yolo_ros.backends import backend_class
@@ -47,6 +48,17 @@ def test_everything_that_runs_here(tiny_artifact, tmp_path):
     rows = list(csv.DictReader((tmp_path / 'runs' / 'runs.csv').open()))
     assert [(row['runtime'], row['precision']) for row in rows] == expected
     assert all(float(row['peak_rss_mb']) > 30 for row in rows)
+
+
+def test_masks_are_timed_too(tiny_artifact, tmp_path):
+    write_tiny_segmenter(tmp_path / 'segmenter')
+    write_dataset(tmp_path / 'data')
+    options = ('--runtime', 'onnxruntime', '--source', 'data')
+    results, text = bench(tiny_artifact, 'segmenter', *options, cwd=tmp_path)
+    plain, segmenter = results
+    assert 'masks' not in plain['stages_ms'] and 'masks' in text
+    assert segmenter['stages_ms']['masks']['p50'] > 0
+    assert segmenter['stages_ms']['masks']['count'] == 2 * BLOCK
 
 
 OPENVINO = set(backend_class('openvino').precisions())

@@ -12,6 +12,7 @@ import yaml
 from artifacts import SQUARES, scene, write_dataset
 from processes import kd_yolo, without
 from reports import read_report
+from tiny_segmenter import write_tiny_segmenter
 
 from kd_yolo_ros.drawing import class_colour
 from kd_yolo_ros.frames import open_source
@@ -57,6 +58,24 @@ def test_a_picture(runtime, tiny_artifact, tmp_path):
     left, _, right, bottom = boxes[1].astype(int)
     assert drawn.shape == picture.shape
     assert np.abs(drawn[bottom, (left + right) // 2].astype(int) - class_colour(1)).max() < 60
+
+
+def test_masks(tmp_path):
+    from pycocotools import mask
+
+    picture, boxes = scene(scale=4)
+    assert cv2.imwrite(str(tmp_path / 'one.png'), picture)
+    artifact = write_tiny_segmenter(tmp_path / 'segmenter')
+    report, _ = detect('one.png', artifact, cwd=tmp_path)
+    drawn = cv2.imread(str(tmp_path / 'out' / 'one.png')).astype(int)
+    found = {item['class']: item['segmentation'] for item in report['frames'][0]['objects']}
+    for number, (square, box) in enumerate(zip(SQUARES, boxes.astype(int), strict=True)):
+        expected = np.zeros(picture.shape[:2], bool)
+        expected[box[1] : box[3], box[0] : box[2]] = True
+        np.testing.assert_array_equal(mask.decode(found[square.name]), expected)
+        middle = (box[1] + box[3]) // 2, (box[0] + box[2]) // 2
+        half = (np.array(class_colour(number)) + picture[middle]) / 2
+        np.testing.assert_allclose(drawn[middle], half, atol=1)
 
 
 def test_a_folder(tiny_artifact, tmp_path):

@@ -10,8 +10,12 @@ import cv2
 import numpy as np
 import pytest
 from artifacts import write_dataset
+from click.testing import CliRunner
 from processes import kd_yolo
 from reports import read_report
+from tiny_segmenter import write_squares_with_outlines, write_tiny_segmenter
+
+from kd_yolo_ros.cli.evaluate import evaluate
 
 
 @pytest.fixture(scope='module')
@@ -130,3 +134,25 @@ def test_bad_input(options, expected, tiny_artifact, dataset, tmp_path):
     sentence = kd_yolo('evaluate', *options, '--json', 'result.json', cwd=tmp_path).refused()
     assert expected in sentence
     assert not list(tmp_path.iterdir()), 'nothing is written'
+
+
+def test_masks_where_the_data_has_them(dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_tiny_segmenter(tmp_path / 'seg')
+    write_squares_with_outlines(tmp_path / 'outlined')
+    words = ['seg', '--runtime', 'onnxruntime', '--threads', '1', '--json', 'result.json']
+    done = CliRunner().invoke(
+        evaluate, [*words, '--data', 'outlined', '--out', 'out'], catch_exceptions=False
+    )
+    report = read_report(tmp_path / 'result.json', 'evaluate')
+    assert report['map50_95'] == pytest.approx(1) == report['mask_map50']
+    assert report['mask_map50_95'] > 0.9 and report['miou'] > 0.9
+    assert set(report['per_class']['red']) >= {'mask_map50_95', 'mask_map50', 'iou'}
+    assert 'mask AP50-95' in done.output and 'IoU' in done.output
+    page = (tmp_path / 'out' / 'report.md').read_text()
+    assert '| AP50-95 | AP50 | mask AP50-95 | mask AP50 | mIoU | pictures |' in page
+    assert '## Mask AP50-95 by size' in page
+    done = CliRunner().invoke(evaluate, [*words, '--data', str(dataset)], catch_exceptions=False)
+    boxes = read_report(tmp_path / 'result.json', 'evaluate')
+    assert 'miou' not in boxes and 'has no masks: the boxes were judged.' in done.output
+    assert boxes['map50_95'] == report['map50_95'] and 'mask AP' not in done.output

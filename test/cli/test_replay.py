@@ -21,6 +21,7 @@ from artifacts import CLASS_NAMES, HEIGHT, WIDTH, scene
 from frames.bag_writer import START_NS, compressed, detections, image, write_bag
 from jsonschema import validate
 from processes import TIMEOUT_S, kd_yolo
+from tiny_segmenter import write_tiny_segmenter
 
 from kd_yolo_ros.frames.writer import VideoWriter
 
@@ -93,6 +94,34 @@ def test_lossless_of_a_data_set_is_judged(
     assert (tmp_path / 'runs' / 'runs.csv').read_text().count('\n') == 2
     video = cv2.VideoCapture(str(tmp_path / 'out' / 'annotated.mp4'))
     assert sum(video.grab() for _ in range(FRAMES + 1)) == FRAMES
+
+
+def test_masks_are_judged_and_drawn(dataset: Path, tmp_path: Path) -> None:
+    """Of every object that the model sees as a square, the truth lacks a corner."""
+    missing = 5 / 8  # of each side, so that the masks overlap by 1 - (5/8)² = 0.609
+    shape = np.array([(0, 0), (1, 0), (1, 1 - missing), (1 - missing, 1 - missing),
+                      (1 - missing, 1), (0, 1)])  # fmt: skip
+    size = np.array([WIDTH, HEIGHT]) * SCALE
+    boxes = scene(scale=SCALE)[1]
+    rows = [
+        ' '.join(map(str, (class_id, *((a + shape * (c - a)) / size).ravel())))
+        for class_id, (a, c) in enumerate(zip(boxes[:, :2], boxes[:, 2:], strict=True))
+    ]
+    for file in (dataset / 'labels').iterdir():
+        file.write_text('\n'.join(rows))
+    artifact = write_tiny_segmenter(tmp_path / 'tiny-seg')
+    report = replayed(tmp_path, dataset, '--artifact', artifact, '--mode', 'lossless')
+    assert report['frames']['processed'] == FRAMES
+    assert report['ap']['map50_95'] > 0.9
+    assert report['ap']['mask_map50'] == pytest.approx(1)
+    assert report['ap']['mask_map50_95'] == pytest.approx(0.3)  # at 0.5, 0.55 and 0.6 of ten
+    assert report['ap']['miou'] == pytest.approx(1 - missing**2)
+    assert report['stages_ms']['masks']['count'] == FRAMES
+    video = cv2.VideoCapture(str(tmp_path / 'out' / 'annotated.mp4'))
+    drawn = video.read()[1]
+    left, top, right, bottom = boxes[2].astype(int)  # the largest one, blue
+    inside = drawn[top + 20 : bottom - 5, left + 20 : right - 5].reshape(-1, 3).mean(0)
+    assert inside[0] < 245 and inside[1:].max() > 10  # no longer the pure blue of the scene
 
 
 @pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])

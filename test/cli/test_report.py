@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from onnx import numpy_helper
 from processes import kd_yolo
 from reports import read_report
+from tiny_segmenter import tiny_segmenter, write_squares_with_outlines, write_tiny_segmenter
 
 from kd_yolo_ros.artifact import load_artifact, write_artifact
 from kd_yolo_ros.cli.report import LEVEL, RESAMPLES
@@ -251,3 +252,34 @@ def test_a_folder_of_other_things(models, data, tmp_path):
     (tmp_path / 'mine' / 'thesis.txt').write_text('chapter 1')
     with pytest.raises(UserError, match='holds other things'):
         made(tmp_path / 'mine', models[0], *pooled(data))
+
+
+def test_models_that_segment_are_compared_by_masks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_squares_with_outlines(tmp_path / 'outlined')
+    exact = load_artifact(write_tiny_segmenter(tmp_path / 'exact'))
+    onnx.save(half_blind(tiny_segmenter()), tmp_path / 'worse.onnx')
+    (fp32,) = exact.manifest.files
+    int8 = dataclasses.replace(fp32, path='worse.onnx', precision='int8', sha256={})
+    manifest = dataclasses.replace(exact.manifest, files=(fp32, int8))
+    sources = {fp32.path: exact.folder / fp32.path, 'worse.onnx': tmp_path / 'worse.onnx'}
+    write_artifact(tmp_path / 'seg', manifest, sources)
+    words = ['seg', '--data', 'outlined', '--out', 'out', '--rounds', '0', '--json', 'r.json']
+    words += ['--runtime', 'onnxruntime', '--threads', '1']
+    for _ in range(2):  # the second time from what was found
+        done = CliRunner().invoke(report_verb, words, catch_exceptions=False)
+        assert 'mask AP' in done.output and 'mask AP to the best FP32' in done.output
+        first, second = read_report(tmp_path / 'r.json', 'report')['results']
+        assert first['mask_map50_95'] > 0.9 > second['mask_map50_95'] and first['miou'] > 0.9
+        difference = second['difference']
+        assert difference['mask_map50_95']['difference'] == pytest.approx(
+            second['mask_map50_95'] - first['mask_map50_95']
+        )
+        assert set(difference['mask_per_class']) == {'red', 'green', 'blue'}
+    with open(tmp_path / 'out' / 'results.csv', newline='') as file:
+        columns = set(csv.DictReader(file).fieldnames)
+    assert columns >= {'mask_map50_95', 'mask_map50', 'miou', 'difference.mask_map50_95.low'}
+    assert not any('red' in column for column in columns)
+    page = (tmp_path / 'out' / 'report.md').read_text()
+    assert '| mask AP50-95 | to FP32 |' in page and '## mask AP50-95 by class' in page
+    assert 'mask AP50-95 against the best FP32' in page

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import mask_scenes
 import numpy as np
 import pytest
 
@@ -250,3 +251,63 @@ def test_what_cannot_be_compared_is_refused(models):
     assert empty.per_class(np.ones(1)).shape == (0, 2)
     with pytest.raises(UserError, match='without objects'):
         difference([empty], [empty])
+
+
+def with_masks(truth, seed, blur=4.0):
+    ap = CocoAP(truth, NAMES, map_classes(NAMES, truth))
+    for name, detections in mask_scenes.random_found(truth, seed, blur).items():
+        ap.process(name, detections, (mask_scenes.WIDTH, mask_scenes.HEIGHT))
+    return ap
+
+
+def test_masks_are_resampled_beside_boxes():
+    truth = mask_scenes.random_truth(0, pictures=40)
+    ap = with_masks(truth, 0)
+    result, resampled = ap.evaluate(), ResampledAP(ap)
+    assert resampled.figures == ('map50_95', 'map50', 'mask_map50_95', 'mask_map50')
+    again = resampled.evaluate()
+    assert list(again) == list(result)
+    for key in (*resampled.figures, 'miou'):
+        assert again[key] == pytest.approx(result[key], abs=1e-12)
+    for name, one in result['per_class'].items():
+        assert again['per_class'][name] == pytest.approx(one, abs=1e-12)
+        assert list(again['per_class'][name]) == list(one)
+
+
+def test_a_difference_of_masks():
+    truth = mask_scenes.random_truth(1, pictures=60)
+    good, bad = ([ResampledAP(with_masks(truth, seed, seed))] for seed in (2, 8))
+    found = difference(bad, good, 100)
+    expected = good[0].evaluate()['mask_map50_95'] - bad[0].evaluate()['mask_map50_95']
+    assert found.mask_map50_95.difference == pytest.approx(expected)
+    assert found.judged is found.mask_map50_95 and found.judged.low > 0
+    assert set(found.mask_per_class) == {'car', 'bus'} and found.map50_95 != found.judged
+    assert set(found.to_dict()) >= {'mask_map50_95', 'mask_map50', 'mask_per_class'}
+    assert good[0].evaluate()['miou'] > bad[0].evaluate()['miou']
+
+
+def test_a_class_without_masks_has_no_difference_of_them(recwarn):
+    truth = mask_scenes.random_truth(1, pictures=20)
+    for name, one in truth.pictures.items():
+        kept = tuple(
+            outlines if class_id == 0 else []
+            for outlines, class_id in zip(one.segmentations, one.class_ids, strict=True)
+        )
+        truth.pictures[name] = Truth(one.boxes, one.class_ids, one.crowd, one.size, kept)
+    first, second = ([ResampledAP(with_masks(truth, seed, seed))] for seed in (2, 8))
+    found = difference(first, second, 100)
+    assert set(found.per_class) == {'car', 'bus'} and set(found.mask_per_class) == {'car'}
+    assert found.mask_map50_95 == found.mask_per_class['car']
+    assert not [warning for warning in recwarn if warning.category is RuntimeWarning]
+
+
+def test_masks_and_none_are_not_compared():
+    truth = mask_scenes.random_truth(1)
+    boxes = GroundTruth(
+        {n: Truth(t.boxes, t.class_ids, t.crowd, t.size) for n, t in truth.pictures.items()},
+        None,
+        'a test',
+    )
+    sides = ([ResampledAP(with_masks(one, 2))] for one in (truth, boxes))
+    with pytest.raises(UserError, match='with masks and models without'):
+        difference(*sides)

@@ -9,8 +9,9 @@ import pytest
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics.class_map import map_classes
-from kd_yolo_ros.metrics.coco_ap import MAX_DETECTIONS, CocoAP
+from kd_yolo_ros.metrics.coco_ap import CocoAP
 from kd_yolo_ros.metrics.ground_truth import GroundTruth, Truth, read_yolo
+from kd_yolo_ros.metrics.matching import MAX_DETECTIONS
 
 NAMES = ['car', 'bus', 'tram']
 SIZE = (200, 100)

@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+from mask_scenes import HEIGHT, WIDTH, random_found, random_truth
 
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames import Frame
 from kd_yolo_ros.frames.frame import keep
-from kd_yolo_ros.metrics.found import find, read_found, write_found
+from kd_yolo_ros.masks import Masks
+from kd_yolo_ros.metrics.found import Found, compressed, find, read_found, write_found
 
 
 def some_found(counts=(3, 0, 2)):
     random = np.random.default_rng(0)
     return [
-        (
+        Found(
             Detections(
                 random.uniform(0, 90, (count, 4)).astype(np.float32),
                 random.random(count).astype(np.float32),
@@ -33,10 +37,28 @@ def test_it_comes_back(tmp_path, counts):
     found = some_found(counts)
     write_found(tmp_path / 'new' / 'found.npz', found)
     back = read_found(tmp_path / 'new' / 'found.npz', len(found))
-    for (one, size), (other, other_size) in zip(found, back, strict=True):
-        assert size == other_size
+    for (one, *rest), (other, *other_rest) in zip(found, back, strict=True):
+        assert rest == other_rest and rest[1] is None
         for name in ('boxes', 'scores', 'class_ids'):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_masks_come_back_compressed(tmp_path):
+    found = [
+        compressed(detections, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        for detections in random_found(random_truth(0), 0).values()
+    ]
+    nothing = Masks((HEIGHT, WIDTH), np.zeros((0, 2), np.int64), ())
+    none = dataclasses.replace(Detections.empty(), masks=nothing)
+    found.insert(1, compressed(none, np.zeros((HEIGHT, WIDTH, 3), np.uint8)))
+    assert found[0].detections.masks is None and found[0].size == (WIDTH, HEIGHT)
+    write_found(tmp_path / 'found.npz', found)
+    back = read_found(tmp_path / 'found.npz', len(found))
+    assert [one.masks for one in back] == [one.masks for one in found]
+    assert len(back[0].masks) == len(back[0].detections) > 0 and len(back[1].masks) == 0
+    del found[0]
+    write_found(tmp_path / 'found.npz', [found[0]._replace(masks=None), *found[1:]])
+    assert all(one.masks is None for one in read_found(tmp_path / 'found.npz', len(found)))
 
 
 def test_what_is_not_whole_does_not_come_back(tmp_path):
@@ -70,7 +92,7 @@ def test_find_tells_the_size_that_boxes_refer_to():
         for side in (8, 16)
     ]
     found = find(Centre(), frames)
-    assert [size for _, size in found] == [(16, 8), (32, 16)]
+    assert [one.size for one in found] == [(16, 8), (32, 16)]
     assert found[1][0].boxes.tolist() == [[8, 4, 24, 12]]
 
 
@@ -84,6 +106,6 @@ def test_whatever_damages_it(tmp_path):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
         back = read_found(file, len(found))
         assert back is None or all(
-            np.array_equal(one.boxes, other.boxes)
-            for (one, _), (other, _) in zip(found, back, strict=True)
+            np.array_equal(one.detections.boxes, other.detections.boxes)
+            for one, other in zip(found, back, strict=True)
         )

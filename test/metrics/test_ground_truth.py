@@ -10,6 +10,7 @@ import pytest
 from frames import bag_writer
 from frames.bag_writer import PERIOD_NS, START_NS, write_bag
 from labelled import TRIANGLE, coco_json
+from pycocotools import mask
 
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames import open_source
@@ -55,6 +56,9 @@ def test_yolo_polygons_count_as_their_boxes(tmp_path):
     labels = {'a.jpg': '0 0.1 0.2 0.5 0.2 0.5 0.8 0.3 0.9\n'}
     truth = read_yolo(write_yolo(tmp_path, labels)).pictures['a.jpg']
     np.testing.assert_allclose(truth.boxes_on(10, 10), [[1, 2, 5, 9]])
+    assert truth.has_mask.tolist() == [True]
+    (rle,) = truth.masks_on(100, 100)
+    assert mask.area(rle) == pytest.approx(100 * 100 * 0.2, rel=0.02)  # by the shoelace formula
 
 
 @pytest.mark.parametrize(
@@ -230,6 +234,20 @@ def test_ground_truth_that_is_none(tmp_path):
     for name, words in (('missing', 'does not exist'), ('a.txt', 'is no ground truth')):
         with pytest.raises(UserError, match=words):
             read_ground_truth(tmp_path / name)
+
+
+def test_real_masks(data_dir):
+    """Of all objects, also of crowds by run lengths, within the boxes that stand beside them."""
+    truth = read_ground_truth(data_dir / 'coco128' / 'instances.json')
+    crowds = 0
+    for one in truth.pictures.values():
+        assert one.has_mask.all()
+        boxes = one.boxes_on(*one.size)
+        for rle, box, crowd in zip(one.masks_on(*one.size), boxes, one.crowd, strict=True):
+            x, y, w, h = mask.toBbox(rle)
+            assert np.abs(np.array([x, y, x + w, y + h]) - box).max() < 5
+            crowds += crowd
+    assert crowds > 0
 
 
 def test_real_data_sets(data_dir):

@@ -6,17 +6,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from artifacts import SQUARES, scene
+from tiny_segmenter import write_tiny_segmenter
 
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.manifest import Thresholds
+from kd_yolo_ros.masks import Masks
+from kd_yolo_ros.metrics.found import Found, compressed
 from kd_yolo_ros.metrics.parity import compare_found, differs, parity
 from kd_yolo_ros.predictor import Predictor
 
 
 def detections(*rows):
-    """Return detections of rows x1 y1 x2 y2 score class."""
+    """Return what was found, of rows x1 y1 x2 y2 score class."""
     table = np.array(rows, np.float32).reshape(-1, 6)
-    return Detections(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
+    found = Detections(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
+    return Found(found, (100, 100))
 
 
 CAR = (10, 10, 50, 30, 0.9, 0)
@@ -113,3 +117,38 @@ def test_two_runtimes_on_one_graph(tiny_artifact):
     assert compared['pictures'] == compared['matched'] == 3
     assert differs(compared, 'fp32') is None
     assert predictors[1].thresholds is strict, 'thresholds are put back'
+
+
+def masked(*crops):
+    """Return cars that cover so many columns of their boxes."""
+    covered = [np.ones((20, columns), bool) for columns in crops]
+    corners = np.array([(10, 10)] * len(crops)).reshape(-1, 2)
+    found = detections(*[CAR] * len(crops)).detections
+    masks = Masks((100, 100), corners, tuple(covered))
+    found = Detections(found.boxes, found.scores, found.class_ids, masks)
+    return compressed(found, np.zeros((100, 100, 3), np.uint8))
+
+
+def test_differences_of_masks():
+    compared = compare_found(
+        [masked(40), masked(20), masked(40), masked()],
+        [masked(40), masked(40), masked(38), masked()],
+    )
+    assert compared['mask_max'] == pytest.approx(0.5)
+    assert compared['mask_median'] == pytest.approx(0.05)
+    assert 'mask_median 0.05 > 0.001' in differs(compared, 'fp32')
+    assert differs(compared, 'int8') is None
+    damaged = compare_found([masked(40)], [masked(30)])
+    assert 'mask_median 0.25 > 0.2' in differs(damaged, 'int8')
+    assert differs(damaged, 'int8', ap_drop=0.0) is None
+    empty = compare_found([masked(0)], [masked(0)])
+    assert empty['mask_max'] == 0 and compare_found([masked()], [masked()])['mask_max'] is None
+    assert 'mask_max' not in compare_found([masked(40)], [detections(CAR)])
+
+
+def test_two_runtimes_on_one_graph_with_masks(tmp_path):
+    artifact = write_tiny_segmenter(tmp_path / 'a')
+    predictors = [Predictor(artifact, name, 'fp32', 1) for name in ('onnxruntime', 'openvino')]
+    compared = parity(*predictors, (scene([square])[0] for square in SQUARES))
+    assert compared['matched'] == 3 and compared['mask_max'] == 0
+    assert differs(compared, 'fp32') is None

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from labelled import noise, write_yolo
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames.held_out import picture_digest
+from kd_yolo_ros.masks import Masks
 from kd_yolo_ros.metrics.class_map import map_classes
 from kd_yolo_ros.metrics.coco_ap import CocoAP
 from kd_yolo_ros.metrics.found import find
@@ -76,8 +79,8 @@ def test_every_set_counts_for_its_own_classes(folders):
         (one,) = read(folder)
         mapping = map_classes(MODEL, one.truth, its_map)
         alone = CocoAP(one.truth, MODEL, mapping)
-        for key, (found, size) in zip(one.keys, find(Everywhere(), one.frames()), strict=True):
-            alone.process(key, found, size)
+        for key, found in zip(one.keys, find(Everywhere(), one.frames()), strict=True):
+            alone.process(key, *found)
         for name, value in alone.evaluate()['per_class'].items():
             assert result['per_class'][name] == value
 
@@ -101,6 +104,37 @@ def test_a_named_class_without_object_is_labelled_all_the_same(tmp_path):
     (tmp_path / 'b.yaml').write_text('0: car\n7: person\n')
     _, ap = pooled([f'{numbers}={tmp_path / "b.yaml"}'])
     assert set(ap.pictures['b/0.png'].classes) == {0, 2}
+
+
+class EverywhereWithMasks(Everywhere):
+    """Finds the same, each filled with its mask."""
+
+    def predict(self, picture):
+        found = super().predict(picture)
+        boxes = found.boxes.astype(int)
+        crops = tuple(np.ones((y2 - y1, x2 - x1), bool) for x1, y1, x2, y2 in boxes)
+        masks = Masks(picture.shape[:2], boxes[:, :2], crops)
+        return dataclasses.replace(found, masks=masks)
+
+
+def test_masks_are_pooled(folders, tmp_path):
+    """Of two sets, one of which knows boxes only; what neither labels is no false alarm."""
+    street, lights, class_map = folders
+    for file in (street / 'labels').iterdir():
+        rows = [line.split() for line in file.read_text().splitlines()]
+        boxes = {'0.25': '0.125 0.25 0.375 0.25 0.375 0.75 0.125 0.75'}
+        boxes['0.75'] = '0.625 0.25 0.875 0.25 0.875 0.75 0.625 0.75'
+        file.write_text('\n'.join(f'{row[0]} {boxes[row[1]]}' for row in rows))
+    sets = read(street, f'{lights}={class_map}')
+    ap = pooled_ap(sets, MODEL, [find(EverywhereWithMasks(), one.frames()) for one in sets])
+    result = ap.evaluate()
+    assert ap.has_masks and result['per_class']['light']['mask_map50'] is None
+    for name in ('car', 'person'):
+        one = result['per_class'][name]
+        assert one['mask_map50_95'] == one['map50_95'] > 0
+    assert {name: len(p.masks.found) for name, p in ap.pictures.items()} == {
+        name: len(p.classes) for name, p in ap.pictures.items()
+    }
 
 
 def test_pictures_that_a_model_was_made_with_are_left_out(folders):

@@ -18,6 +18,8 @@ from kd_yolo_ros.manifest import Head
 
 from .judge import Verdict
 
+Outputs = Sequence[Sequence[np.ndarray]]  # by picture
+
 LEAST_WEIGHT = 1e-6  # of a cell, so that pictures without any object have an error too
 
 
@@ -53,10 +55,10 @@ class Restored:
 
 
 def rank(
-    reference: Path,
+    expected: Outputs,
     layers: Iterable[str],
     write: Callable[[Sequence[str]], Path],
-    pictures: Sequence[np.ndarray],
+    outputs: Callable[[Path], Outputs],
     head: Head | None = None,
 ) -> dict[str, float]:
     """Return each layer's damage, the largest first.
@@ -66,17 +68,16 @@ def rank(
     exactly they are rejected is of no interest.
 
     Args:
-        reference: the float ONNX graph.
+        expected: outputs of the float network, for each of some pictures.
         layers: their names; iterated once, so that it may show progress.
-        write: makes an INT8 ONNX file with the layers named left in float.
-        pictures: tensors as the graph takes them.
-        head: of a graph that gives raw outputs with objectness; None for others, in which all
-            values count the same.
+        write: makes an INT8 file with the layers named left in float.
+        outputs: of a file, for the same pictures.
+        head: of a graph that gives raw outputs with objectness, (1, channels, rows, columns);
+            None for others, in which all values count the same.
     """
-    expected = _outputs(reference, pictures)
 
     def error(kept: Sequence[str]) -> float:
-        return _error(_outputs(write(kept), pictures), expected, head)
+        return _error(outputs(write(kept)), expected, head)
 
     whole = max(error(()), 1e-12)
     damage = {layer: 1 - error((layer,)) / whole for layer in layers}
@@ -121,17 +122,9 @@ def restore(
     return Restored(tuple(steps.values()), steps[chosen], bool(met))
 
 
-def _outputs(path: Path, pictures: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-    name = session.get_inputs()[0].name
-    return [session.run(None, {name: picture}) for picture in pictures]
-
-
 def _error(
-    got: Sequence[Sequence[np.ndarray]],
-    expected: Sequence[Sequence[np.ndarray]],
+    got: Outputs,
+    expected: Outputs,
     head: Head | None,
 ) -> float:
     """Return the mean squared error over all outputs of all pictures."""

@@ -67,9 +67,11 @@ def export_checkpoint(
     if size is not None:
         check_size(*size)
     checkpoint = open_checkpoint(path)
+    if decode_inside and checkpoint.masks:
+        raise UserError(f'{path} finds masks, for which no decode goes inside; leave it outside.')
     height, width = size or checkpoint.imgsz or DEFAULT_SIZE
     network = checkpoint.build()
-    head = describe_head(checkpoint.anchors)
+    head = describe_head(checkpoint.anchors, checkpoint.masks)
     names = names_of(checkpoint, path, class_names)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

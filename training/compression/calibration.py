@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -18,26 +19,33 @@ __all__ = ['Calibration', 'HeldOut', 'fingerprint', 'picture_digest']
 
 
 class Calibration:
-    """Streams a source's pictures through the letterbox, one at a time, as often as asked.
+    """Streams sources' pictures through the letterbox, one at a time, as often as asked.
 
     Attributes:
         digests: hash of each picture's content, filled by the first pass.
     """
 
-    def __init__(self, source: Source, spec: InputSpec, limit: int) -> None:
-        """Take at most `limit` pictures, spread evenly over the source.
+    def __init__(self, sources: Sequence[Source], spec: InputSpec, limit: int) -> None:
+        """Take at most `limit` pictures, spread evenly over all sources, one after the other.
 
         Args:
-            source: must have an end.
+            sources: each must have an end.
             spec: the tensor that the graph takes.
-            limit: number of pictures; the source may have fewer.
+            limit: number of pictures; the sources may have fewer.
+
+        Raises:
+            UserError: a source has no end.
         """
-        if source.length is None:
-            raise UserError(f'{source.description} has no end; calibrate on recorded pictures.')
-        self.source = source
+        for source in sources:
+            if source.length is None:
+                raise UserError(
+                    f'{source.description} has no end; calibrate on recorded pictures.'
+                )
+        self.sources = sources
         self.spec = spec
-        count = min(limit, source.length)
-        self.chosen = set(np.linspace(0, source.length - 1, count).round().astype(int).tolist())
+        available = sum(source.length for source in sources)
+        count = min(limit, available)
+        self.chosen = set(np.linspace(0, available - 1, count).round().astype(int).tolist())
         self.digests: set[str] = set()
 
     def __len__(self) -> int:
@@ -51,7 +59,7 @@ class Calibration:
         """
         letterbox = Letterbox(self.spec.height, self.spec.width)
         given = 0
-        for index, frame in enumerate(self.source):
+        for index, frame in enumerate(chain.from_iterable(self.sources)):
             if index not in self.chosen:
                 continue
             try:
@@ -63,7 +71,8 @@ class Calibration:
             yield to_network_input(letterbox(picture)[0], self.spec).copy()
             given += 1
         if not given:
-            raise UserError(f'{self.source.description} has no picture to calibrate on.')
+            named = ', '.join(source.description for source in self.sources)
+            raise UserError(f'{named} has no picture to calibrate on.')
 
     def read(self) -> None:
         """Fill `digests` without anything else."""

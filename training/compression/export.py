@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 INPUT = 'images'
 OUTPUTS = ('p3', 'p4', 'p5')
+PROTOS = 'protos'  # the fourth, of segmentation models
 
 # The oldest that torch's exporter writes without a conversion, and its oldest IR version: the
 # runtimes of older boards (JetPack 5) read both.
@@ -75,8 +76,9 @@ def export_onnx(
     """Write the network as an ONNX file, after comparing ONNX Runtime's answer with torch's.
 
     The graph's input `images` is (1, height, width, 3) uint8 BGR; its outputs `p3`, `p4`, `p5`
-    are the raw head convolutions, float32 (1, anchors * (5 + classes), height/s, width/s), or
-    with the channels last.
+    are the raw head convolutions, float32 (1, anchors * (5 + classes + masks), height/s, width/s),
+    and `protos`, where it has masks, the prototypes (1, masks, height/4, width/4); or with the
+    channels last.
 
     Raises:
         UserError: the size does not fit the network, or the exported graph answers differently.
@@ -88,7 +90,7 @@ def export_onnx(
             CameraInput(network, output_layout).eval(),
             (graph_input,),
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
+            output_names=output_names(network),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -97,6 +99,11 @@ def export_onnx(
     _tidy(model)
     check_answers(network, _onnx_answers(model), height, width, output_layout)
     write_whole(path, model.SerializeToString(deterministic=True))
+
+
+def output_names(network: YOLOv5) -> list[str]:
+    """Return what a graph's outputs are called, in order."""
+    return [*OUTPUTS, PROTOS] if network.head.masks else [*OUTPUTS]
 
 
 def check_size(height: int, width: int) -> None:
@@ -137,7 +144,7 @@ def _onnx_answers(model: onnx.ModelProto) -> Callable[[np.ndarray], Sequence[np.
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=['CPUExecutionProvider']
     )
-    return lambda picture: session.run(list(OUTPUTS), {INPUT: picture})
+    return lambda picture: session.run(None, {INPUT: picture})
 
 
 def check_answers(
@@ -163,7 +170,8 @@ def check_answers(
     rgb = torch.from_numpy(picture[..., ::-1].copy()).permute(0, 3, 1, 2)
     with torch.no_grad():
         expected = copy.deepcopy(network).eval()(rgb.float() / 255)
-    for name, answer, tensor in zip(OUTPUTS, answers_of(picture), expected, strict=True):
+    names = output_names(network)
+    for name, answer, tensor in zip(names, answers_of(picture), expected, strict=True):
         if output_layout == 'nhwc':
             answer = answer.transpose(0, 3, 1, 2)
         difference = np.abs(answer - tensor.numpy()).max()

@@ -118,6 +118,41 @@ def layers(model: onnx.ModelProto, excluded: Collection[str] = ()) -> dict[str, 
     }
 
 
+def feed_floats(model: onnx.ModelProto, names: Collection[str], original: onnx.ModelProto) -> None:
+    """Give some nodes of a Q/DQ graph the float tensors again that they had before.
+
+    Args:
+        model: changed in place; quantizers that nobody reads any more go.
+        names: of the nodes.
+        original: the float graph, which has the weights that `model` holds as integers.
+    """
+    graph = model.graph
+    givers = _producers(model)
+    before = {node.name: node for node in original.graph.node}
+    constants = {initializer.name: initializer for initializer in original.graph.initializer}
+    for node in graph.node:
+        if node.name not in names:
+            continue
+        for index, tensor in enumerate(node.input):
+            giver = givers.get(tensor)
+            if giver is None or giver.op_type != 'DequantizeLinear':
+                continue
+            source = givers.get(giver.input[0])
+            if source is not None:
+                node.input[index] = source.input[0]
+                continue
+            weight = before[node.name].input[index]
+            node.input[index] = weight
+            if weight not in {initializer.name for initializer in graph.initializer}:
+                graph.initializer.append(constants[weight])
+    for operator in ('DequantizeLinear', 'QuantizeLinear'):
+        read = {tensor for node in graph.node for tensor in node.input}
+        read.update(value.name for value in graph.output)
+        for node in [n for n in graph.node if n.op_type == operator]:
+            if node.output[0] not in read:
+                graph.node.remove(node)
+
+
 def _consumers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
     consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
     for node in model.graph.node:

@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kd_yolo_ros.artifact import Artifact
 from kd_yolo_ros.frames import Frame
-from kd_yolo_ros.frames.held_out import HeldOut
 from kd_yolo_ros.manifest import AP_THRESHOLDS, Manifest, ModelFile
-from kd_yolo_ros.metrics.class_map import ClassMapFile, map_classes
-from kd_yolo_ros.metrics.coco_ap import CocoAP
-from kd_yolo_ros.metrics.evaluation import evaluate
-from kd_yolo_ros.metrics.ground_truth import GroundTruth
+from kd_yolo_ros.metrics.found import find
+from kd_yolo_ros.metrics.latency import INFER, StageTimes
+from kd_yolo_ros.metrics.pool import LabelledSet, class_maps, pooled_ap
 from kd_yolo_ros.predictor import Predictor
 
 
@@ -38,34 +36,29 @@ class Verdict:
 
 
 class Judge:
-    """Measures model files of one network on the same pictures.
-
-    Attributes:
-        pictures: that it judges on.
-    """
+    """Measures model files of one network on the same pictures, of all data sets together."""
 
     def __init__(
         self,
         manifest: Manifest,
-        pictures: HeldOut,
-        truth: GroundTruth,
-        class_map: ClassMapFile = None,
-        progress: Callable[[Iterable], Iterable] = iter,
+        sets: Sequence[LabelledSet],
+        progress: Callable[[Iterable[Frame]], Iterable[Frame]] = iter,
     ) -> None:
-        """Take the pictures; nothing is read yet.
+        """Take the pictures.
 
         Args:
             manifest: of the network; its files do not matter.
-            pictures: without those that the files were calibrated on.
-            truth: what is in them.
-            class_map: see `map_classes`.
+            sets: read (`read_sets`), without pictures that the files were calibrated on.
             progress: wraps what is iterated over, to show it.
+
+        Raises:
+            UserError: it cannot be told which class is meant, or a set and the network share none.
         """
         self.manifest = manifest
-        self.pictures = pictures
-        self._truth = truth
-        self._class_map = class_map
+        self.sets = sets
         self._progress = progress
+        for one in sets:
+            class_maps(one, manifest.class_names)  # refuses now, not after the work
 
     def __call__(self, path: Path, file: ModelFile, runtime: str | None = None) -> Verdict:
         """Return the verdict on a file.
@@ -76,47 +69,22 @@ class Judge:
             runtime: runs it; None for the first of its runtimes.
 
         Raises:
-            UserError: the file does not run, or no picture has ground truth.
+            UserError: the file does not run.
         """
         predictor = self._predictor(path, file, runtime)
-        result = evaluate(predictor, self._progress(self._frames()), self._truth, self._class_map)
+        times = StageTimes()
+        frames = self._progress(frame for one in self.sets for frame in one.frames())
+        found = find(predictor, _timed(frames, predictor, times))
+        rest = iter(found)
+        by_set = [[next(rest) for _ in one.keys] for one in self.sets]
+        result = pooled_ap(self.sets, predictor.class_names, by_set).evaluate()
         return Verdict(
             map50_95=float(result['map50_95'] or 0),
             map50=float(result['map50'] or 0),
             images=result['images'],
-            infer_ms=float(result['stages_ms']['infer']['p50']),
+            infer_ms=float(times.summary()[INFER]['p50']),
             version=predictor.running.runtime_version,
         )
-
-    def by_picture(
-        self, path: Path, file: ModelFile, wanted: Collection[int]
-    ) -> tuple[float, list[float]]:
-        """Return AP50-95 over some pictures, and that of each alone, in ascending order.
-
-        Args:
-            path: the file.
-            file: what it is.
-            wanted: indices among the pictures that have ground truth.
-        """
-        predictor = self._predictor(path, file, None)
-        mapping = map_classes(predictor.class_names, self._truth, self._class_map)
-
-        def judge(keys: Iterable[str]) -> float:
-            ap = CocoAP(self._truth, predictor.class_names, mapping)
-            ap.pictures = {key: every.pictures[key] for key in keys}
-            return float(ap.evaluate()['map50_95'] or 0)  # None where no object is
-
-        every = CocoAP(self._truth, predictor.class_names, mapping)
-        for index, frame in enumerate(self._frames()):
-            if index in wanted:
-                image = frame.image
-                key = self._truth.find(frame)
-                every.process(key, predictor.predict(image), (image.shape[1], image.shape[0]))
-        return judge(every.pictures), [judge([key]) for key in every.pictures]
-
-    def __len__(self) -> int:
-        """Return the number of pictures that have ground truth; reads them all."""
-        return sum(1 for _ in self._frames())
 
     def _predictor(self, path: Path, file: ModelFile, runtime: str | None) -> Predictor:
         # A file for another processor may be slow here, and answers the same.
@@ -126,5 +94,9 @@ class Judge:
             artifact, runtime or file.runtimes[0], file.precision, thresholds=AP_THRESHOLDS
         )
 
-    def _frames(self) -> Iterator[Frame]:
-        return (frame for frame in self.pictures if self._truth.find(frame) is not None)
+
+def _timed(frames: Iterable[Frame], predictor: Predictor, times: StageTimes) -> Iterator[Frame]:
+    """Yield the frames, and note how long the predictor took when the next one is asked for."""
+    for frame in frames:
+        yield frame
+        times.add(predictor.stages_ms)

@@ -13,13 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
-from .bias_correction import correct_biases
-from .float_weights import LARGEST, gets_8_bits, shrink_float_weights
-from .graph import float_nodes, layers
-from .ranges import Range, activation_ranges
-from .statistics import collect_statistics, float_tensors
+from .calibrated_graph import CalibratedGraph
+from .candidates import SILU_FLOORS
+from .float_weights import shrink_float_weights
+from .ranges import Range
 
 
 @dataclass(frozen=True)
@@ -45,34 +43,26 @@ ARM64 = Kernels(symmetric=True, weight_limit=127)
 class OnnxRuntimeQuantizer:
     """Writes INT8 copies of one float graph, as many as wanted from one pass over the pictures.
 
-    The head convolutions and the decode after them stay in float (`float_nodes`).
-
     Attributes:
-        layers: for each convolution that may be quantized, the nodes of its layer (`layers`).
+        layers: of `CalibratedGraph`.
+        silu_floors: under what goes into SiLU, which is quantized apart.
     """
+
+    silu_floors = SILU_FLOORS
 
     def __init__(
         self, model: onnx.ModelProto, pictures: Iterable[np.ndarray], kernels: Kernels = X64
     ) -> None:
-        """Collect what the graph's tensors are on the calibration pictures.
+        """Calibrate; see `CalibratedGraph`.
 
         Args:
-            model: a float graph with one input of a fixed size, simplified, all nodes named.
-            pictures: calibration tensors as the graph takes them.
+            model: as there.
+            pictures: as there.
             kernels: of the processor it is for.
         """
-        self.model = model
         self.kernels = kernels
-        self._known_ranges: dict[tuple[str, float | None], dict[str, Range]] = {}
-        self._excluded = float_nodes(model)
-        self.layers = layers(model, self._excluded)
-        constants = {initializer.name for initializer in model.graph.initializer}
-        unread = {t for n in model.graph.node if n.name in self._excluded for t in n.output}
-        tensors = [t for t in float_tensors(model) if t not in unread | constants]
-        if model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
-            tensors.append(model.graph.input[0].name)
-        means_of = {node.input[0] for node in model.graph.node if node.op_type == 'Conv'}
-        self.statistics = collect_statistics(model, pictures, tensors, means_of)
+        self._graph = CalibratedGraph(model, pictures)
+        self.layers = self._graph.layers
 
     def write(
         self,
@@ -89,45 +79,12 @@ class OnnxRuntimeQuantizer:
             silu_floor: see `activation_ranges`.
             kept: convolutions, of `layers`, whose layers stay in float.
         """
-        model = onnx.ModelProto.FromString(self.model.SerializeToString())
-        self._correct_biases(model, {*self.layers} - {*kept})
-        ranges = self._ranges(calibrator, silu_floor)
-        excluded = self._float_nodes(kept)
-        write_qdq(model, target, ranges, excluded, self.kernels)
-
-    def _correct_biases(self, model: onnx.ModelProto, quantized: Collection[str]) -> None:
-        """Correct the biases of all convolutions whose weights are rounded, in float ones too."""
-        means = self.statistics.channel_means
-        constants = {initializer.name: initializer for initializer in model.graph.initializer}
-        known = [n for n in model.graph.node if n.op_type == 'Conv' and n.input[0] in means]
-        stored_in_8_bits = [
-            node
-            for node in known
-            if node.name not in quantized
-            and node.input[1] in constants
-            and gets_8_bits(numpy_helper.to_array(constants[node.input[1]]))
-        ]
-        integer = [node for node in known if node.name in quantized]
-        correct_biases(model, integer, means, self.kernels.weight_limit)
-        correct_biases(model, stored_in_8_bits, means, LARGEST)
-
-    def _float_nodes(self, kept: Collection[str]) -> set[str]:
-        """Return the nodes that stay in float, with those that get nothing but floats."""
-        floats = {node for name in kept for node in self.layers[name]}
-        givers = {tensor: node.name for node in self.model.graph.node for tensor in node.output}
-        for node in self.model.graph.node:  # each comes after those it reads
-            sources = [givers[tensor] for tensor in node.input if tensor in givers]
-            if node.op_type != 'Conv' and sources and floats.issuperset(sources):
-                floats.add(node.name)
-        return {*self._excluded, *floats}
-
-    def _ranges(self, calibrator: str, silu_floor: float | None) -> dict[str, Range]:
-        how = calibrator, silu_floor
-        if how not in self._known_ranges:  # some take seconds, and are asked for many times
-            self._known_ranges[how] = activation_ranges(
-                self.model, self.statistics, *how, self.kernels.symmetric
-            )
-        return self._known_ranges[how]
+        quantized = {*self.layers} - {*kept}
+        model = self._graph.with_corrected_biases(
+            dict.fromkeys(quantized, self.kernels.weight_limit)
+        )
+        ranges = self._graph.ranges(calibrator, silu_floor, self.kernels.symmetric)
+        write_qdq(model, target, ranges, self._graph.float_nodes(kept), self.kernels)
 
 
 def write_qdq(

@@ -1,267 +1,160 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Static INT8 for OpenVINO, by NNCF on the ONNX graph.
+"""Static INT8 for OpenVINO: NNCF says where the graph is quantized, calibrators to which ranges.
 
-On the IR, NNCF leaves each SiLU as separate nodes that OpenVINO does not fuse: slower.
+NNCF works on the ONNX graph: on the IR it leaves each SiLU as separate nodes that OpenVINO does
+not fuse. Its own ranges are one estimate for all tensors, and it would go over all pictures again
+for each other one.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
+import io
 import logging
-import re
-import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
-from kd_yolo_ros.manifest import ModelFile
+from .calibrated_graph import CalibratedGraph
+from .candidates import Floors
+from .graph import feed_floats, float_nodes
+from .openvino_ir import write_ir
+from .ranges import Range
 
-from .float_weights import shrink_float_weights
-from .graph import float_nodes, is_quantized, layers
-from .judge import Judge
+# NNCF gives the weights of the first convolution 7 bits, so that the sums of its products with
+# pixels fit also where a CPU has no VNNI.
+WEIGHT_LIMIT, FIRST_WEIGHT_LIMIT = 127, 64
 
-# Accuracy control judges a network for each group of quantizers it ranks, on at most so many
-# pictures, and then at most so many more networks on all pictures.
-RANKING_PICTURES = 30
-MAX_ITERATIONS = 12
+LEVELS = 255  # steps of 8 bits
+MOVES = frozenset({'MaxPool', 'Resize'})  # give values that they got, and so keep their scale
 
 
-@dataclass(frozen=True)
-class Tried:
-    """A network that accuracy control has judged on all pictures.
+class OpenVinoQuantizer:
+    """Writes INT8 IRs of one float graph, as many as wanted from one pass over the pictures.
 
     Attributes:
-        kept: convolutions in float.
-        map50_95: on the pictures for choices.
+        layers: of `CalibratedGraph`.
+        silu_floors: none: OpenVINO computes SiLU in the convolution, before it rounds.
     """
 
-    kept: tuple[str, ...]
-    map50_95: float
+    silu_floors: Floors = (None,)
 
+    def __init__(self, model: onnx.ModelProto, pictures: Iterable[np.ndarray]) -> None:
+        """Calibrate; see `CalibratedGraph`."""
+        self._graph = CalibratedGraph(model, pictures)
+        self.layers = self._graph.layers
+        self._placed = _place_quantizers(model)
 
-def quantize_openvino(
-    model: onnx.ModelProto, target: Path, pictures: Collection[np.ndarray]
-) -> None:
-    """Write an INT8 IR (`target` and the `.bin` beside it) of a float ONNX graph.
-
-    The head convolutions and the decode after them stay in float (`float_nodes`).
-
-    Args:
-        model: a float graph with one input of a fixed size, all nodes named.
-        target: where the `.xml` goes.
-        pictures: calibration tensors as the graph takes them.
-    """
-    import nncf
-
-    nncf.set_log_level(logging.ERROR)
-    quantized = nncf.quantize(model, _dataset(model, pictures), **_options(model, pictures))
-    _write_ir(quantized, target)
-
-
-def quantize_with_accuracy_control(
-    model: onnx.ModelProto,
-    target: Path,
-    pictures: Collection[np.ndarray],
-    judge: Judge,
-    fp32: ModelFile,
-    max_drop: float,
-    say: Callable[[str], None] = lambda line: None,
-) -> tuple[float, list[Tried], Tried]:
-    """Write an INT8 IR in which NNCF has put layers back into float until AP is good enough.
-
-    NNCF gives the last network that it tried. Here all are judged and noted, and the first that
-    lost at most `max_drop` is written, else the one with the highest AP.
-
-    Args:
-        model: as in `quantize_openvino`.
-        target: as there.
-        pictures: as there.
-        judge: on pictures for choices.
-        fp32: the float file.
-        max_drop: of AP50-95 that may be lost.
-        say: shows a line for each network that is tried.
-
-    Returns:
-        AP50-95 of the float network, the networks tried, the one written.
-    """
-    import nncf
-    from nncf.quantization.advanced_parameters import AdvancedAccuracyRestorerParameters
-
-    nncf.set_log_level(logging.ERROR)
-    count = len(judge)
-    with tempfile.TemporaryDirectory() as folder:
-        validation = _Validation(model, judge, fp32, max_drop, Path(folder), say)
-        try:
-            nncf.quantize_with_accuracy_control(
-                model,
-                _dataset(model, pictures),
-                nncf.Dataset(list(range(count))),
-                validation,
-                max_drop=max_drop,
-                advanced_accuracy_restorer_parameters=AdvancedAccuracyRestorerParameters(
-                    max_num_iterations=MAX_ITERATIONS,
-                    ranking_subset_size=min(max(count // 2, 1), RANKING_PICTURES),
-                    num_ranking_workers=1,
-                ),
-                **_options(model, pictures),
-            )
-        finally:  # NNCF's own error may only be what came of it
-            if validation.error is not None:
-                raise validation.error
-        _write_ir(onnx.load(validation.best_path), target)
-    return validation.float_ap, validation.tried, validation.best
-
-
-class _Validation:
-    """NNCF's validation function, which notes every network that is judged on all pictures.
-
-    NNCF takes an exception of its first call, on one picture, for another way of judging, and goes
-    on: it is kept here, to be raised by every other call and in the end.
-    """
-
-    def __init__(
+    def write(
         self,
-        model: onnx.ModelProto,
-        judge: Judge,
-        fp32: ModelFile,
-        max_drop: float,
-        folder: Path,
-        say: Callable[[str], None],
+        target: Path,
+        calibrator: str,
+        silu_floor: float | None = None,
+        kept: Collection[str] = (),
     ) -> None:
-        self.judge = judge
-        self.fp32 = fp32
-        self.max_drop = max_drop
-        self.count = len(judge)
-        self.folder = folder
-        self.say = say
-        self.layers = layers(model, float_nodes(model))
-        self.float_ap = 0.0
-        self.tried: list[Tried] = []
-        self.best = Tried((), -1.0)
-        self.best_path = folder / 'best.onnx'
-        self.error: Exception | None = None
+        """Write an INT8 IR, `target` and the `.bin` beside it.
 
-    def __call__(self, model: onnx.ModelProto, items: Iterable[int]) -> tuple[float, list[float]]:
-        """Return AP50-95 over the pictures with these indices, and that of each alone."""
-        if self.error is not None:
-            raise self.error
-        wanted = sorted(items)
-        try:
-            ap, each = self._judge(model, wanted)
-        except Exception as error:
-            self.error = error
-            raise
-        if len(wanted) == self.count:
-            self._note(model, ap)
-        return ap, each
-
-    def _judge(self, model: onnx.ModelProto, wanted: list[int]) -> tuple[float, list[float]]:
-        path = self.folder / 'judged.xml'
-        _write_ir(model, path)
-        precision = 'int8' if is_quantized(model) else 'fp32'
-        file = dataclasses.replace(self.fp32, runtimes=('openvino',), precision=precision)
-        return self.judge.by_picture(path, file, set(wanted))
-
-    def _note(self, model: onnx.ModelProto, ap: float) -> None:
-        if not is_quantized(model):
-            self.float_ap = ap
-            return
-        one = Tried(_float_layers(model, self.layers), ap)
-        self.tried.append(one)
-        self.say(f'  {len(one.kept)} layers in float: AP50-95 {ap:.4f}')
-        reached = self.best.map50_95 >= self.float_ap - self.max_drop
-        if not reached and ap > self.best.map50_95:
-            self.best = one
-            onnx.save(model, self.best_path)
+        Args:
+            target: where the `.xml` goes.
+            calibrator: one of `ranges.CALIBRATORS`.
+            silu_floor: makes no difference here.
+            kept: convolutions, of `layers`, whose layers stay in float.
+        """
+        limits = dict.fromkeys(self.layers, WEIGHT_LIMIT)
+        limits[next(iter(self.layers))] = FIRST_WEIGHT_LIMIT
+        corrected = self._graph.with_corrected_biases(
+            {name: limit for name, limit in limits.items() if name not in kept}
+        )
+        model = onnx.ModelProto.FromString(self._placed.SerializeToString())
+        feed_floats(model, self._graph.float_nodes(kept), self._graph.model)
+        _set_ranges(model, self._graph.ranges(calibrator, silu_floor))
+        _set_biases(model, corrected)
+        write_ir(model, target)
 
 
-def _float_layers(model: onnx.ModelProto, names: Collection[str]) -> tuple[str, ...]:
-    """Return those of the convolutions whose weights are floats."""
-    integer = {t for n in model.graph.node if n.op_type == 'DequantizeLinear' for t in n.output}
-    return tuple(
-        node.name
-        for node in model.graph.node
-        if node.name in names and node.input[1] not in integer
-    )
-
-
-def _dataset(model: onnx.ModelProto, pictures: Iterable[np.ndarray]) -> Any:
+def _place_quantizers(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph with NNCF's Q/DQ nodes; the ranges of activations mean nothing yet."""
     import nncf
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
 
-    name = model.graph.input[0].name
-
-    class Named:
-        """NNCF iterates several times and wants each picture by the input's name."""
-
-        def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-            return ({name: picture} for picture in pictures)
-
-    return nncf.Dataset(Named())
-
-
-def _options(model: onnx.ModelProto, pictures: Collection[np.ndarray]) -> dict[str, Any]:
-    import nncf
-
-    return {
-        'preset': nncf.QuantizationPreset.MIXED,
-        'subset_size': len(pictures),
-        'ignored_scope': nncf.IgnoredScope(names=float_nodes(model)),
-    }
+    value = model.graph.input[0]
+    shape = [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+    kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    noise = np.random.default_rng(0).integers(0, 256, shape).astype(kind)
+    nncf.set_log_level(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()):  # bars over one picture
+        return nncf.quantize(
+            model,
+            nncf.Dataset([{value.name: noise}]),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=1,
+            ignored_scope=nncf.IgnoredScope(names=float_nodes(model)),
+            advanced_parameters=AdvancedQuantizationParameters(disable_bias_correction=True),
+        )
 
 
-def _write_ir(model: onnx.ModelProto, target: Path) -> None:
-    """Write an ONNX graph as an IR; of a quantized one the weights are stored as integers."""
-    import openvino
-    from nncf.onnx.graph.passes import compress_quantize_weights_transformation
+def _set_ranges(model: onnx.ModelProto, ranges: Mapping[str, Range]) -> None:
+    """Give the activations' quantizers their ranges; 0 is always exact.
 
-    if is_quantized(model):
-        model = onnx.ModelProto.FromString(model.SerializeToString())
-        compress_quantize_weights_transformation(model)  # accuracy control leaves them float
-        shrink_float_weights(model)
-    converted = target.with_suffix('.onnx')
-    onnx.save(model, converted)
-    network = openvino.convert_model(converted)
-    _share_bounds(network)
-    _halve_float_weights(network)
-    openvino.save_model(network, target, compress_to_fp16=False)
-    converted.unlink()
-    # A small network's XML is a sixth of its file, and a fifth of that is indentation.
-    text = target.read_text(encoding='utf-8')
-    target.write_text(re.sub(r'>\s+<', '><', text), encoding='utf-8')
-
-
-def _halve_float_weights(network: Any) -> None:
-    """Store the convolutions' float weights as float16, which the converter had made float32.
-
-    `shrink_float_weights` has rounded them to float16 already, so nothing is lost. What is
-    quantized is no constant of floats, and stays.
+    Those that meet in a concatenation share one, which spans all of theirs: integers can be put
+    side by side only if they mean the same.
     """
-    import openvino.opset13 as ops
+    constants = {initializer.name: initializer for initializer in model.graph.initializer}
+    readers = {node.input[0]: node for node in model.graph.node if node.op_type in QDQ}
+    for group in _sharing(model):
+        lows, highs = zip(*(ranges[node.input[0]] for node in group), strict=True)
+        low, high = min(0.0, *lows), max(0.0, *highs)
+        scale = (high - low) / LEVELS or 1.0
+        for node in group:
+            for one in (node, readers[node.output[0]]):
+                zero = numpy_helper.to_array(constants[one.input[2]])
+                least = np.iinfo(zero.dtype).min
+                _fill(constants[one.input[1]], scale)
+                _fill(constants[one.input[2]], round(-low / scale) + least)
 
-    for operation in network.get_ops():
-        if operation.get_type_name() not in ('Convolution', 'GroupConvolution'):
-            continue
-        weight = operation.input_value(1).get_node()
-        if weight.get_type_name() != 'Constant':
-            continue
-        half = weight.data.astype(np.float16)
-        if (half == weight.data).all():
-            restored = ops.convert(ops.constant(half), 'f32')
-            operation.input(1).replace_source_output(restored.output(0))
+
+QDQ = ('QuantizeLinear', 'DequantizeLinear')
 
 
-def _share_bounds(network: Any) -> None:
-    """Let bounds before and after quantization be the same constants where they are equal."""
-    for operation in network.get_ops():
-        if operation.get_type_name() != 'FakeQuantize':
-            continue
-        for before, after in ((1, 3), (2, 4)):
-            sources = [operation.input_value(port).get_node() for port in (before, after)]
-            if all(source.get_type_name() == 'Constant' for source in sources):
-                one, other = (source.data for source in sources)
-                if one.shape == other.shape and (one == other).all():
-                    operation.input(after).replace_source_output(operation.input_value(before))
+def _sharing(model: onnx.ModelProto) -> list[list[onnx.NodeProto]]:
+    """Return the QuantizeLinear nodes of activations, those together that must have one scale."""
+    givers = {tensor: node for node in model.graph.node for tensor in node.output}
+    groups = {n.name: [n] for n in model.graph.node if n.op_type == 'QuantizeLinear'}
+
+    def quantizer(tensor: str) -> onnx.NodeProto | None:
+        """Return the one whose integers a tensor holds; None where they are floats."""
+        node = givers.get(tensor)
+        while node is not None and node.op_type in (*QDQ[1:], *MOVES):
+            node = givers.get(node.input[0])
+            if node is not None and node.op_type == QDQ[0]:
+                return node
+        return None
+
+    def join(nodes: list[onnx.NodeProto]) -> None:
+        merged = list({id(group): group for group in (groups[n.name] for n in nodes)}.values())
+        whole = [node for group in merged for node in group]
+        groups.update(dict.fromkeys((node.name for node in whole), whole))
+
+    for node in model.graph.node:
+        if node.op_type == 'Concat':
+            join([q for tensor in node.input if (q := quantizer(tensor)) is not None])
+        elif node.op_type == QDQ[0] and givers.get(node.input[0], node).op_type in MOVES:
+            join([node, *([q] if (q := quantizer(node.input[0])) is not None else [])])
+    return list({id(group): group for group in groups.values()}.values())
+
+
+def _set_biases(model: onnx.ModelProto, corrected: onnx.ModelProto) -> None:
+    """Take over the biases of a graph with the same convolutions."""
+    names = {n.input[2] for n in corrected.graph.node if n.op_type == 'Conv' and len(n.input) > 2}
+    biases = {i.name: i for i in corrected.graph.initializer if i.name in names}
+    for initializer in model.graph.initializer:
+        if initializer.name in biases:
+            initializer.CopyFrom(biases[initializer.name])
+
+
+def _fill(constant: onnx.TensorProto, value: float) -> None:
+    array = numpy_helper.to_array(constant)
+    constant.CopyFrom(numpy_helper.from_array(np.full_like(array, value), constant.name))

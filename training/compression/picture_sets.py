@@ -7,15 +7,15 @@ choices are made on from the report.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames import open_source
-from kd_yolo_ros.frames.held_out import HeldOut
 from kd_yolo_ros.manifest import InputSpec
 from kd_yolo_ros.metrics.dataset import open_dataset
-from kd_yolo_ros.metrics.ground_truth import GroundTruth
+from kd_yolo_ros.metrics.pool import LabelledSet, open_sets, read_sets
 
 from ..data.prepared import read_prepared
 from .calibration import Calibration, fingerprint
@@ -25,22 +25,34 @@ CALIBRATE, SELECT, REPORT = 'calibrate', 'select', 'val'  # splits of a prepared
 
 @dataclass(frozen=True)
 class Labelled:
-    """Pictures with what is in them.
+    """Pictures with what is in them, of one data set or of several that are judged as one.
 
     Attributes:
-        name: of the data set, for the manifest: a path would tell where a machine keeps its data.
-        pictures: without those that serve something else.
-        truth: what is in them.
+        sets: their pictures are known (`read_sets`), without those that serve something else.
+        digests: hash of each picture's content.
     """
 
-    name: str
-    pictures: HeldOut
-    truth: GroundTruth
+    sets: Sequence[LabelledSet]
+    digests: set[str]
+
+    @property
+    def left_out(self) -> int:
+        """Number of pictures that serve something else."""
+        return sum(one.left_out for one in self.sets)
+
+    def __len__(self) -> int:
+        return sum(len(one) for one in self.sets)
 
     def describe(self) -> dict[str, object]:
-        """Return the name, number and hash of the pictures, as the manifest has them."""
-        kept = self.pictures.kept
-        return {'data': self.name, 'pictures': len(kept), 'pictures_sha256': fingerprint(kept)}
+        """Return the names, number and hash of the pictures, as the manifest has them.
+
+        Names are not paths, which would tell where a machine keeps its data.
+        """
+        return {
+            'data': ' + '.join(one.name for one in self.sets),
+            'pictures': len(self.digests),
+            'pictures_sha256': fingerprint(self.digests),
+        }
 
 
 @dataclass(frozen=True)
@@ -61,51 +73,61 @@ class PictureSets:
 def open_picture_sets(
     spec: InputSpec,
     limit: int,
-    calibration: Path | None = None,
-    select: Path | None = None,
-    data: Path | None = None,
+    calibration: Sequence[Path] = (),
+    select: Sequence[str] = (),
+    data: Sequence[str] = (),
     images: Path | None = None,
     dataset: Path | None = None,
     calibrate: bool = True,
+    class_map: Path | None = None,
 ) -> PictureSets:
     """Open the three sets and take from each what another one needs more.
 
     Args:
         spec: the tensor that the graph takes.
-        limit: calibrate on at most so many pictures.
-        calibration: folder, video or bag of pictures.
-        select: labelled pictures for choices.
-        data: labelled pictures for the report.
-        images: pictures of `data`, where that is a COCO json.
+        limit: calibrate on at most so many pictures, spread over all of them.
+        calibration: folders, videos or bags of pictures.
+        select: labelled pictures for choices, as `open_sets` takes them.
+        data: labelled pictures for the report, likewise.
+        images: pictures of `data`, where that is one COCO json.
         dataset: a prepared data set, whose splits stand in for each of the three not given.
         calibrate: whether ranges are set on pictures at all.
+        class_map: of the sets that name none of their own.
 
     Raises:
         UserError: one of them cannot be read, or has no picture of its own.
     """
     if dataset is not None:
         splits = read_prepared(dataset).splits
-        select = select or splits.get(SELECT)
-        data = data or splits.get(REPORT)
-        if calibrate and calibration is None and CALIBRATE not in splits:
+        select = select or [str(splits[name]) for name in (SELECT,) if name in splits]
+        data = data or [str(splits[name]) for name in (REPORT,) if name in splits]
+        if calibrate and not calibration and CALIBRATE not in splits:
             raise UserError(f'{dataset} has no split {CALIBRATE}; give --calibration.')
     used: set[str] = set()
     calibrated = None
-    if calibrate and (calibration is not None or dataset is not None):
-        source = open_source(calibration) if calibration else open_dataset(splits[CALIBRATE])[0]
-        calibrated = Calibration(source, spec, limit)
+    if calibrate and (calibration or dataset is not None):
+        sources = [open_source(path) for path in calibration]
+        calibrated = Calibration(sources or [open_dataset(splits[CALIBRATE])[0]], spec, limit)
         calibrated.read()
         used = calibrated.digests
-    choices = _open(select, None, used) if select else None
+    choices = _read(open_sets(select), used, class_map) if select else None
     if choices:
-        used = used | choices.pictures.kept
-    report = _open(data, images, used) if data else None
+        used = used | choices.digests
+    report = _read(_open_report(data, images), used, class_map) if data else None
     return PictureSets(calibrated, choices, report)
 
 
-def _open(data: Path, images: Path | None, used: set[str]) -> Labelled:
-    source, truth = open_dataset(data, images)
-    pictures = HeldOut(source, used)
-    for _ in pictures:  # it knows its own pictures, or refuses, only after a pass
-        pass
-    return Labelled(data.name, pictures, truth)
+def _open_report(data: Sequence[str], images: Path | None) -> list[LabelledSet]:
+    if images is None:
+        return open_sets(data)
+    if len(data) > 1:
+        raise UserError('--images are those of one COCO json; give it alone as --data.')
+    path = Path(data[0])
+    return [LabelledSet(path.name, *open_dataset(path, images))]
+
+
+def _read(sets: list[LabelledSet], used: set[str], class_map: Path | None) -> Labelled:
+    for one in sets:
+        one.class_map = one.class_map or class_map
+    read_sets(sets, used)
+    return Labelled(sets, {digest for one in sets for digest in one.source.kept})

@@ -6,7 +6,7 @@ Which is best differs by network and data, so it is chosen by AP (`candidates`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 import numpy as np
@@ -15,6 +15,8 @@ import onnx
 from .statistics import Statistics
 
 Range = tuple[float, float]
+
+PIXELS = (0.0, 255.0)
 
 # Bins of the histogram that entropy is computed on, the levels that are left after
 # quantization, and by how many bins the threshold moves (S. Migacz, 8-bit Inference with
@@ -159,8 +161,28 @@ def activation_ranges(
             lower part of SiLU is flat, so the bits do more good elsewhere.
         symmetric: the 8 bits will span as much below 0 as above.
     """
-    before_silu = _before_silu(model)
-    pixels = _pixels(model)
+    how = calibrator, silu_floor, _before_silu(model), _pixels(model)
+    return spans(statistics, *how, symmetric)
+
+
+def spans(
+    statistics: Statistics,
+    calibrator: str,
+    silu_floor: float | None,
+    before_silu: Collection[str],
+    pixels: Collection[str],
+    symmetric: bool = False,
+) -> dict[str, Range]:
+    """Return for each tensor the (low, high) that its 8 bits span.
+
+    Args:
+        statistics: of the tensors.
+        calibrator: one of CALIBRATORS.
+        silu_floor: see `activation_ranges`.
+        before_silu: tensors that go into a SiLU and nowhere else.
+        pixels: tensors of whole numbers in 0..255, which that range keeps exact.
+        symmetric: see `activation_ranges`.
+    """
     ranges = {}
     for tensor in statistics.low:
         if calibrator == 'mse':
@@ -169,7 +191,7 @@ def activation_ranges(
         else:
             low, high = CALIBRATORS[calibrator](statistics, tensor)
         if tensor in pixels:
-            low, high = 0.0, 255.0
+            low, high = PIXELS
         elif tensor in before_silu and silu_floor is not None:
             low = max(low, silu_floor)
         ranges[tensor] = low, high

@@ -6,12 +6,14 @@ Every way of choosing ranges reads the same statistics. Memory does not grow wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
+
+from kd_yolo_ros.errors import UserError
 
 # A histogram has a bin for every half-precision number: its range need not be known beforehand,
 # and its bins are 0.1 % wide at any magnitude.
@@ -46,11 +48,48 @@ class Statistics:
         return values[order], histogram[bits][order]
 
 
+class Collector:
+    """Gathers the statistics of tensors, picture by picture."""
+
+    def __init__(self, tensors: Sequence[str], means_of: Collection[str] = ()) -> None:
+        """Know what is wanted; see `collect_statistics`."""
+        self._low: dict[str, list[float]] = {tensor: [] for tensor in tensors}
+        self._high: dict[str, list[float]] = {tensor: [] for tensor in tensors}
+        self._histograms = {tensor: np.zeros(BINS, np.int64) for tensor in tensors}
+        self._sums: dict[str, np.ndarray] = {}
+        self._means_of = set(means_of)
+
+    def add(self, tensor: str, values: np.ndarray) -> None:
+        """Take a tensor's values on the next picture."""
+        self._low[tensor].append(values.min())
+        self._high[tensor].append(values.max())
+        self._histograms[tensor] += _histogram(values)
+        if tensor in self._means_of:
+            self._sums[tensor] = self._sums.get(tensor, 0) + values.mean((0, 2, 3), np.float64)
+
+    def statistics(self) -> Statistics:
+        """Return what was gathered.
+
+        Raises:
+            UserError: there was no picture.
+        """
+        if not all(self._low.values()):
+            raise UserError('There is no picture to calibrate on; give others.')
+        return Statistics(
+            low={tensor: np.array(values) for tensor, values in self._low.items()},
+            high={tensor: np.array(values) for tensor, values in self._high.items()},
+            histograms=self._histograms,
+            channel_means={
+                tensor: total / len(self._low[tensor]) for tensor, total in self._sums.items()
+            },
+        )
+
+
 def collect_statistics(
     model: onnx.ModelProto,
     pictures: Iterable[np.ndarray],
     tensors: Sequence[str],
-    means_of: Sequence[str] = (),
+    means_of: Collection[str] = (),
 ) -> Statistics:
     """Run the pictures through the graph once.
 
@@ -62,24 +101,12 @@ def collect_statistics(
     """
     session = _session_giving(model, tensors)
     name = session.get_inputs()[0].name
-    low, high = ([[] for _ in tensors] for _ in range(2))
-    histograms = np.zeros((len(tensors), BINS), np.int64)
-    sums: dict[str, np.ndarray] = {}
+    collected = Collector(tensors, means_of)
     for picture in pictures:
-        for index, values in enumerate(session.run(list(tensors), {name: picture})):
-            tensor = tensors[index]
-            low[index].append(values.min())
-            high[index].append(values.max())
-            histograms[index] += _histogram(values)
-            if tensor in means_of:
-                sums[tensor] = sums.get(tensor, 0) + values.mean((0, 2, 3), np.float64)
-    count = len(low[0])
-    return Statistics(
-        low={tensor: np.array(values) for tensor, values in zip(tensors, low, strict=True)},
-        high={tensor: np.array(values) for tensor, values in zip(tensors, high, strict=True)},
-        histograms=dict(zip(tensors, histograms, strict=True)),
-        channel_means={tensor: total / count for tensor, total in sums.items()},
-    )
+        outputs = session.run(list(tensors), {name: picture})
+        for tensor, values in zip(tensors, outputs, strict=True):
+            collected.add(tensor, values)
+    return collected.statistics()
 
 
 def _session_giving(model: onnx.ModelProto, tensors: Sequence[str]):  # noqa: ANN202

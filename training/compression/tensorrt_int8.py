@@ -20,7 +20,7 @@ from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import InputSpec
 from kd_yolo_ros.metrics.report import write_whole
 
-from .graph import CONVOLUTIONS, float_nodes, opset
+from .graph import CONVOLUTIONS, feed_floats, float_nodes, opset
 from .ranges import activation_ranges
 from .statistics import collect_statistics, float_tensors
 
@@ -103,7 +103,7 @@ def _with_scales(
         root.setLevel(level)
     quantizer.model.topological_sort()
     quantized = quantizer.model.model
-    _feed_floats(quantized, excluded)
+    feed_floats(quantized, excluded, model)
     _drop_idle_axes(quantized)
     del quantized.graph.value_info[:]
     return quantized
@@ -180,17 +180,6 @@ def _means_the_same(node: onnx.NodeProto, version: int) -> bool:
         node.attribute.remove(attribute)
     # Resize only gained attributes and types; what else changed may have other inputs.
     return older.since_version == newer.since_version or node.op_type == 'Resize'
-
-
-def _feed_floats(model: onnx.ModelProto, names: set[str]) -> None:
-    """Give these nodes the float tensors again where a neighbour had them quantized."""
-    givers = {node.output[0]: node for node in model.graph.node}
-    for node in model.graph.node:
-        if node.name not in names:
-            continue
-        for index, tensor in enumerate(node.input):
-            if tensor in givers and givers[tensor].op_type == 'DequantizeLinear':
-                node.input[index] = givers[givers[tensor].input[0]].input[0]
 
 
 def _drop_idle_axes(model: onnx.ModelProto) -> None:

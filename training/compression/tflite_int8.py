@@ -15,66 +15,76 @@ from typing import Any
 import numpy as np
 
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.manifest import InputSpec, ModelFile
 from kd_yolo_ros.metrics.report import write_whole
 
-# SiLU is within 0.015 of 0 below this, so what its input does further down need not be told
-# apart: the 8 bits go to where the values make a difference.
-SILU_FLOOR = -6.0
+from .candidates import SILU_FLOORS
+from .ranges import Range, spans
+from .statistics import Collector, Statistics
 
-PIXELS = (0.0, 255.0)
-CALIBRATOR = 'moving-average'
 CONVOLUTION, SIGMOID = 'CONV_2D', 'LOGISTIC'
 
 
-def quantize_tflite(source: Path, target: Path, pictures: Iterable[np.ndarray]) -> ModelFile:
-    """Write an INT8 copy of a float .tflite that `export_tflite` wrote.
+class TfliteQuantizer:
+    """Writes INT8 copies of a float .tflite that `export_tflite` wrote.
 
     Pixels go in as integers. The head convolutions have integer weights too, but their outputs are
     float, each number as exact as its own size allows: boxes and scores share no scale.
 
-    Args:
-        source: the float file.
-        target: where the INT8 file goes.
-        pictures: calibration tensors (1, height, width, 3) BGR in 0..255.
-
-    Returns:
-        What the manifest says of the INT8 file.
-
-    Raises:
-        UserError: the file is no such float file.
+    Attributes:
+        silu_floors: under what goes into SiLU, which is quantized apart.
     """
-    from ai_edge_quantizer import recipe
-    from ai_edge_quantizer.algorithm_manager import AlgorithmName
-    from ai_edge_quantizer.qtyping import TFLOperationName
-    from ai_edge_quantizer.quantizer import Quantizer
 
-    graph = _Graph.read(source)
-    ranges = activation_ranges(graph, pictures)
-    quantizer = Quantizer(str(source))
-    quantizer.load_quantization_recipe(recipe.static_wi8_ai8())
-    quantizer.update_quantization_recipe(
-        '.*', TFLOperationName.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE
-    )
-    for name in graph.outputs:
-        quantizer.add_dynamic_config(f'^{re.escape(name)};?$', TFLOperationName.CONV_2D, 8)
-    with _quiet():
-        content = quantizer.quantize(
-            {
-                name: {'min': _column(low), 'max': _column(high)}
-                for name, (low, high) in ranges.items()
-            },
-            enable_progress_bar=False,
-            enable_progress_report=False,
-        ).quantized_model
-    write_whole(target, bytes(content))
-    return ModelFile(
-        path=target.name,
-        runtimes=('tflite',),
-        precision='int8',
-        input=InputSpec(graph.width, graph.height),
-        output_layout='nhwc',
-    )
+    silu_floors = SILU_FLOORS
+
+    def __init__(self, source: Path, pictures: Iterable[np.ndarray]) -> None:
+        """Collect what the file's tensors are on the calibration pictures.
+
+        Args:
+            source: the float file.
+            pictures: calibration tensors (1, height, width, 3) BGR in 0..255.
+
+        Raises:
+            UserError: the file is no such float file.
+        """
+        self._source = source
+        self._graph = _Graph.read(source)
+        self._statistics = self._graph.statistics(pictures)
+
+    def write(self, target: Path, calibrator: str, silu_floor: float | None = None) -> None:
+        """Write an INT8 file.
+
+        Args:
+            target: where it goes.
+            calibrator: one of `ranges.CALIBRATORS`.
+            silu_floor: see `ranges.spans`.
+        """
+        from ai_edge_quantizer import recipe
+        from ai_edge_quantizer.algorithm_manager import AlgorithmName
+        from ai_edge_quantizer.qtyping import TFLOperationName
+        from ai_edge_quantizer.quantizer import Quantizer
+
+        quantizer = Quantizer(str(self._source))
+        quantizer.load_quantization_recipe(recipe.static_wi8_ai8())
+        quantizer.update_quantization_recipe(
+            '.*', TFLOperationName.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
+        for name in self._graph.outputs:
+            quantizer.add_dynamic_config(f'^{re.escape(name)};?$', TFLOperationName.CONV_2D, 8)
+        with _quiet():
+            content = quantizer.quantize(
+                {
+                    name: {'min': _column(low), 'max': _column(high)}
+                    for name, (low, high) in self.ranges(calibrator, silu_floor).items()
+                },
+                enable_progress_bar=False,
+                enable_progress_report=False,
+            ).quantized_model
+        write_whole(target, bytes(content))
+
+    def ranges(self, calibrator: str, silu_floor: float | None) -> dict[str, Range]:
+        """Return for each tensor the (low, high) that its 8 bits span."""
+        graph = self._graph
+        return spans(self._statistics, calibrator, silu_floor, graph.before_silu, {graph.input})
 
 
 @dataclass(frozen=True)
@@ -84,8 +94,6 @@ class _Graph:
     Attributes:
         interpreter: keeps every tensor after a run.
         input: the input's name.
-        height: of the input, in pixels.
-        width: likewise.
         tensors: index of every float tensor that is computed, by name; and of the input.
         before_silu: names of tensors that go into x * sigmoid(x).
         outputs: names of the graph's outputs.
@@ -93,8 +101,6 @@ class _Graph:
 
     interpreter: Any
     input: str
-    height: int
-    width: int
     tensors: Mapping[str, int]
     before_silu: frozenset[str]
     outputs: tuple[str, ...]
@@ -128,8 +134,6 @@ class _Graph:
         return cls(
             interpreter=interpreter,
             input=first['name'],
-            height=int(first['shape'][1]),
-            width=int(first['shape'][2]),
             tensors={
                 details[i]['name']: i
                 for i in sorted({*computed, first['index']})
@@ -145,26 +149,14 @@ class _Graph:
         self.interpreter.set_tensor(self.tensors[self.input], picture.astype(np.float32))
         self.interpreter.invoke()
 
-
-def activation_ranges(
-    graph: _Graph, pictures: Iterable[np.ndarray]
-) -> dict[str, tuple[float, float]]:
-    """Return for each tensor the (low, high) that its 8 bits span: the pictures' mean extremes."""
-    low = dict.fromkeys(graph.tensors, 0.0)
-    high = dict.fromkeys(graph.tensors, 0.0)
-    count = 0
-    for count, picture in enumerate(pictures, 1):
-        graph.run(picture)
-        for name, index in graph.tensors.items():
-            values = graph.interpreter.get_tensor(index)
-            low[name] += (float(values.min()) - low[name]) / count
-            high[name] += (float(values.max()) - high[name]) / count
-    if not count:
-        raise UserError('There is no picture to calibrate on; give others.')
-    for name in graph.before_silu:
-        low[name] = max(low[name], SILU_FLOOR)
-    low[graph.input], high[graph.input] = PIXELS
-    return {name: (low[name], high[name]) for name in graph.tensors}
+    def statistics(self, pictures: Iterable[np.ndarray]) -> Statistics:
+        """Run the pictures through the graph once."""
+        collected = Collector(list(self.tensors))
+        for picture in pictures:
+            self.run(picture)
+            for name, index in self.tensors.items():
+                collected.add(name, self.interpreter.get_tensor(index))
+        return collected.statistics()
 
 
 def _column(value: float) -> np.ndarray:

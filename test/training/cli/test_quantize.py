@@ -24,9 +24,10 @@ from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import Manifest
 from kd_yolo_ros.predictor import Predictor
 from kd_yolo_training.cli import requirements
-from kd_yolo_training.cli.quantize import _versions, quantize
-from kd_yolo_training.compression import quantize as module
+from kd_yolo_training.cli.quantize import quantize
+from kd_yolo_training.compression import targets
 from kd_yolo_training.compression.artifact import export_checkpoint
+from kd_yolo_training.compression.provenance import versions
 
 
 def run(*args: object) -> str:
@@ -112,7 +113,7 @@ def test_both_runtimes_with_accuracy(artifact, dataset, calibration, tmp_path):
     assert (ours['calibration']['pictures'], ours['report']['pictures']) == (2, 4)
     assert ours['versions']['onnxruntime'] == backend_class('onnxruntime').version()
     assert (ours['method'], ours['calibrator'], ours['candidates']) == (
-        *('default', 'picture-quantile', []),
+        *('default', 'percentile-99.999', []),
     )
 
 
@@ -222,8 +223,8 @@ def test_accuracy_on_other_pictures_stays(artifact, dataset, tmp_path):
 def test_no_accuracy_of_8_bit_weights_without_vnni(
     artifact, calibration, dataset, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(module, 'architecture', lambda: 'x64')
-    monkeypatch.setattr(module, 'cpu_features', lambda: frozenset({'avx2'}))
+    monkeypatch.setattr(targets, 'architecture', lambda: 'x64')
+    monkeypatch.setattr(targets, 'cpu_features', lambda: frozenset({'avx2'}))
     output = run(
         *(artifact, '--calibration', calibration, '--out', tmp_path / 'int8'),
         *('--runtime', 'onnxruntime-arm64', '--data', dataset),
@@ -274,6 +275,40 @@ def test_empty_calibration_folder(artifact, tmp_path):
     assert not (tmp_path / 'int8').exists()
 
 
+def test_calibration_pictures_that_do_not_decode(artifact, tmp_path):
+    (tmp_path / 'broken').mkdir()
+    (tmp_path / 'broken' / 'a.png').write_bytes(b'no picture')
+    with pytest.raises(UserError, match='none of the 1 pictures in .* can be read'):
+        run(artifact, '--calibration', tmp_path / 'broken', '--out', tmp_path / 'int8')
+    assert not (tmp_path / 'int8').exists()
+
+
+def test_several_sets_of_pictures(artifact, dataset, calibration, tmp_path):
+    more = tmp_path / 'more'
+    shutil.copytree(dataset, more)
+    for path in (more / 'images').iterdir():
+        cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    (tmp_path / 'map.yaml').write_text('3: null\n')
+    run(
+        *(artifact, '--calibration', calibration, '--calibration', calibration),
+        *('--data', dataset, '--data', f'{more}={tmp_path / "map.yaml"}'),
+        *('--out', tmp_path / 'int8', '--runtime', 'onnxruntime'),
+    )
+    for file in load_artifact(tmp_path / 'int8').manifest.files:
+        (entry,) = (e for e in file.accuracy if e['runtime'] == 'onnxruntime')
+        assert (entry['data'], entry['images'], entry['left_out']) == ('set + more', 10, 2)
+
+
+def test_a_class_map_that_does_not_fit_is_refused_at_once(artifact, dataset, tmp_path):
+    (tmp_path / 'map.yaml').write_text('0: submarine\n')
+    with pytest.raises(UserError, match="no class 'submarine'"):
+        run(
+            *(artifact, '--method', 'dynamic', '--out', tmp_path / 'int8'),
+            *('--data', f'{dataset}={tmp_path / "map.yaml"}'),
+        )
+    assert not (tmp_path / 'int8').exists()
+
+
 def test_a_quantized_file_alone_is_refused(artifact, calibration, tmp_path):
     run(
         *(artifact, '--calibration', calibration, '--out', tmp_path / 'int8'),
@@ -300,7 +335,7 @@ def test_versions_where_another_distribution_brings_the_runtime(monkeypatch):
         return real(name)
 
     monkeypatch.setattr(metadata, 'version', version)
-    assert _versions()['onnxruntime'] == onnxruntime.__version__
+    assert versions()['onnxruntime'] == onnxruntime.__version__
 
 
 @pytest.mark.slow

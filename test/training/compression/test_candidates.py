@@ -30,7 +30,15 @@ def test_one_calibrator_is_tried_with_every_floor():
     assert [candidate.silu_floor for candidate in tried] == list(SILU_FLOORS)
 
 
+def test_where_no_floor_makes_a_difference():
+    chosen, tried = choose(AUTO, lambda candidate: candidate.calibrator == 'minmax', (None,))
+    assert chosen == Candidate('minmax', None)
+    assert {candidate.silu_floor for candidate in tried} == {None}
+    assert len(tried) == len(CALIBRATORS)
+
+
 def test_without_pictures_for_choices():
-    assert choose(AUTO, None) == (DEFAULT, {})
+    assert choose(AUTO, None) == (Candidate(DEFAULT, -6.0), {})
+    assert choose(AUTO, None, (None,)) == (Candidate(DEFAULT, None), {})
     assert choose('entropy', None) == (Candidate('entropy', -6.0), {})
     assert choose('mse', None) == (Candidate('mse', None), {}), 'it finds its own floor'

@@ -16,7 +16,7 @@ from kd_yolo_ros.backends import backend_class
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import InputSpec, ModelFile
 from kd_yolo_training.cli.quantize import CALIBRATORS, METHODS, RUNTIMES
-from kd_yolo_training.compression import float_weights, onnxruntime_int8, ranges
+from kd_yolo_training.compression import calibrated_graph, float_weights, ranges, targets
 from kd_yolo_training.compression import quantize as module
 from kd_yolo_training.compression.candidates import AUTO
 from kd_yolo_training.compression.export import export_onnx
@@ -24,7 +24,8 @@ from kd_yolo_training.compression.graph import decode_nodes, is_quantized, name_
 from kd_yolo_training.compression.judge import Verdict
 from kd_yolo_training.compression.onnxruntime_int8 import OnnxRuntimeQuantizer
 from kd_yolo_training.compression.prepare import prepare
-from kd_yolo_training.compression.quantize import MAKERS, TARGETS, quantize
+from kd_yolo_training.compression.quantize import MAKERS, quantize
+from kd_yolo_training.compression.targets import TARGETS
 
 SIDE = 128
 
@@ -48,7 +49,6 @@ def noise() -> list[np.ndarray]:
 
 def test_every_target_has_a_maker():
     made = {method: {*makers} for method, makers in MAKERS.items()}
-    made['default'].add('tflite')  # which is made of another float file
     assert made == {method: {*targets} for method, targets in TARGETS.items()}
     assert MAKERS.keys() == set(METHODS)
     assert {runtime for targets in TARGETS.values() for runtime in targets} == set(RUNTIMES)
@@ -133,7 +133,7 @@ def test_biases_make_up_for_8_bit_weights_of_float_layers(graph, noise, tmp_path
 
     quantizer.write(path, 'minmax', kept=quantizer.layers)
     corrected = error()
-    monkeypatch.setattr(onnxruntime_int8, 'gets_8_bits', lambda values: False)
+    monkeypatch.setattr(calibrated_graph, 'gets_8_bits', lambda values: False)
     quantizer.write(path, 'minmax', kept=quantizer.layers)
     assert 0 < corrected < 0.8 * error()
 
@@ -164,11 +164,13 @@ class Stern:
 
 
 @pytest.mark.parametrize(
-    ('runtime', 'timed'), [('onnxruntime', True), ('onnxruntime-arm64', False)]
+    ('runtime', 'timed'),
+    [('onnxruntime', True), ('onnxruntime-arm64', False), ('openvino', True)],
 )
 def test_a_drop_that_cannot_be_met_is_said(tmp_path, monkeypatch, runtime, timed):
-    monkeypatch.setattr(module, 'architecture', lambda: 'x64')
-    monkeypatch.setattr(module, 'cpu_features', lambda: frozenset({'avx_vnni'}))
+    for place in (module, targets):
+        monkeypatch.setattr(place, 'architecture', lambda: 'x64')
+    monkeypatch.setattr(targets, 'cpu_features', lambda: frozenset({'avx_vnni'}))
     onnx.save(stiff_model(), tmp_path / 'model.onnx')
     fp32 = fp32_file(tmp_path / 'model.onnx', InputSpec(96, 64))
     pictures = [np.full((1, 64, 96, 3), value, np.uint8) for value in (0, 200)]
@@ -191,8 +193,8 @@ def test_methods_that_a_runtime_lacks(graph, noise, tmp_path):
 
 
 def test_8_bit_weights_are_not_judged_without_vnni(graph, noise, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, 'architecture', lambda: 'x64')
-    monkeypatch.setattr(module, 'cpu_features', lambda: frozenset({'avx2'}))
+    monkeypatch.setattr(targets, 'architecture', lambda: 'x64')
+    monkeypatch.setattr(targets, 'cpu_features', lambda: frozenset({'avx2'}))
     fp32 = fp32_file(graph, InputSpec(SIDE, SIDE))
     said = []
     one = (graph, fp32, 'onnxruntime-vnni', noise[:1], tmp_path)

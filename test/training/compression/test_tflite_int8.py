@@ -13,12 +13,11 @@ from tflite_model import CHANNELS, SIDE, write_convolutions, write_shift
 from kd_yolo_ros.backends.tflite import TfliteBackend
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import InputSpec, ModelFile
+from kd_yolo_training.compression.judge import Verdict
 from kd_yolo_training.compression.quantize import quantize
 from kd_yolo_training.compression.tflite_int8 import (
-    SILU_FLOOR,
+    TfliteQuantizer,
     _Graph,
-    activation_ranges,
-    quantize_tflite,
 )
 
 FLOATS = InputSpec(SIDE, SIDE, 'float32')
@@ -36,9 +35,18 @@ def pictures():
 
 
 @pytest.fixture(scope='module')
+def quantizer(floats, pictures) -> TfliteQuantizer:
+    return TfliteQuantizer(floats, pictures)
+
+
+@pytest.fixture(scope='module')
 def made(floats, pictures, tmp_path_factory) -> tuple[Path, ModelFile]:
-    target = tmp_path_factory.mktemp('int8') / 'int8.tflite'
-    return target, quantize_tflite(floats, target, pictures)
+    folder = tmp_path_factory.mktemp('int8')
+    fp32 = ModelFile(floats.name, ('tflite',), 'fp32', FLOATS, output_layout='nhwc')
+    file, record = quantize(floats, fp32, 'tflite', pictures, folder)
+    assert (record['runtime'], record['calibrator']) == ('tflite', 'percentile-99.999')
+    assert [path.name for path in folder.iterdir()] == list(file.sha256) == [file.path]
+    return folder / file.path, file
 
 
 def test_it_answers_like_the_float_file(made, floats, pictures):
@@ -77,51 +85,64 @@ def test_pixels_go_in_as_they_are_and_weights_have_8_bits(made):
     assert {details[i]['dtype'] for o in between for i in o['inputs']} == {np.int8}
 
 
-def test_ranges_are_the_mean_of_the_pictures(floats, pictures):
+def test_ranges_are_those_of_the_pictures(quantizer, floats, pictures):
     graph = _Graph.read(floats)
-    ranges = activation_ranges(graph, pictures)
+    ranges = quantizer.ranges('moving-average', None)
     assert ranges['pixels'] == (0.0, 255.0)
     highest = []
     for picture in pictures:
         graph.run(picture)
         highest.append(graph.interpreter.get_tensor(graph.tensors['before']).max())
     assert ranges['before'][1] == pytest.approx(np.mean(highest), rel=1e-5)
+    assert quantizer.ranges('minmax', None)['before'][1] == pytest.approx(np.max(highest))
 
 
-def test_what_goes_into_silu_saturates(floats, pictures, monkeypatch):
-    graph = _Graph.read(floats)
-    assert graph.before_silu == {'before'}
-    low = activation_ranges(graph, pictures)['before'][0]
-    assert SILU_FLOOR < low < 0
-    monkeypatch.setattr('kd_yolo_training.compression.tflite_int8.SILU_FLOOR', low / 2)
-    assert activation_ranges(graph, pictures)['before'][0] == low / 2
+def test_what_goes_into_silu_saturates(quantizer, floats):
+    assert _Graph.read(floats).before_silu == {'before'}
+    low = quantizer.ranges('minmax', None)['before'][0]
+    floored = quantizer.ranges('minmax', low / 2)
+    assert floored['before'][0] == low / 2
+    assert floored['after'] == quantizer.ranges('minmax', None)['after']
 
 
-def test_a_quantized_file(made, pictures, tmp_path):
+class Judge:
+    """One to whom the third file that it sees is the best."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+
+    def __call__(self, path: Path, file: ModelFile, runtime: str | None = None) -> Verdict:
+        self.seen.append(path.read_bytes())
+        ap = 0.5 if len(self.seen) == 3 else 0.1
+        return Verdict(ap, ap, 4, 1.0, '1')
+
+
+def test_the_calibrator_with_the_highest_ap(floats, pictures, tmp_path):
+    fp32 = ModelFile(floats.name, ('tflite',), 'fp32', FLOATS, output_layout='nhwc')
+    judge = Judge()
+    file, record = quantize(floats, fp32, 'tflite', pictures, tmp_path, judge=judge)
+    best = record['candidates'][2]
+    assert (record['calibrator'], record['silu_floor'], 0.5) == (*best.values(),)
+    assert (tmp_path / file.path).read_bytes() == judge.seen[2]
+    assert len(set(judge.seen)) > 4, 'ranges make a difference'
+
+
+def test_a_quantized_file(made, pictures):
     with pytest.raises(UserError, match='is quantized already; give the FP32 model'):
-        quantize_tflite(made[0], tmp_path / 'int8.tflite', pictures)
-    assert not list(tmp_path.iterdir())
+        TfliteQuantizer(made[0], pictures)
 
 
 def test_a_file_without_convolutions(pictures, tmp_path):
-    source = write_shift(tmp_path / 'shift.tflite')
     with pytest.raises(UserError, match='has no convolution'):
-        quantize_tflite(source, tmp_path / 'int8.tflite', pictures)
+        TfliteQuantizer(write_shift(tmp_path / 'shift.tflite'), pictures)
 
 
 def test_a_file_that_is_no_tflite(pictures, tmp_path):
     (tmp_path / 'model.tflite').write_bytes(b'no model at all')
     with pytest.raises(UserError, match='is no TFLite model'):
-        quantize_tflite(tmp_path / 'model.tflite', tmp_path / 'int8.tflite', pictures)
+        TfliteQuantizer(tmp_path / 'model.tflite', pictures)
 
 
-def test_no_picture(floats, tmp_path):
+def test_no_picture(floats):
     with pytest.raises(UserError, match='There is no picture to calibrate on'):
-        quantize_tflite(floats, tmp_path / 'int8.tflite', [])
-
-
-def test_as_one_of_the_runtimes(floats, pictures, tmp_path):
-    fp32 = ModelFile(floats.name, ('tflite',), 'fp32', FLOATS)
-    file, record = quantize(floats, fp32, 'tflite', pictures, tmp_path)
-    assert (tmp_path / file.path).is_file() and list(file.sha256) == [file.path]
-    assert record['runtime'] == 'tflite' and record['calibrator'] == 'moving-average'
+        TfliteQuantizer(floats, [])

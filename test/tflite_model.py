@@ -99,8 +99,13 @@ def weights(seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-def write_convolutions(path: Path) -> Path:
-    """Write pixels (1, SIDE, SIDE, 3) in 0..255, convolution of stride 2, SiLU, 1x1 head."""
+def write_convolutions(path: Path, bent: bool = False) -> Path:
+    """Write pixels (1, SIDE, SIDE, 3) in 0..255, convolution of stride 2, SiLU, 1x1 head.
+
+    Args:
+        path: of the file.
+        bent: SiLU follows the head too, as the prototypes of masks have it.
+    """
     writer, constants = Writer(), weights()
     half = (1, SIDE // 2, SIDE // 2)
     pixels = writer.tensor('pixels', (1, SIDE, SIDE, 3))
@@ -110,10 +115,15 @@ def write_convolutions(path: Path) -> Path:
     gate = writer.tensor('gate', (*half, 8))
     after = writer.tensor('after', (*half, 8))
     output = writer.tensor('output', (*half, CHANNELS))
+    raw = writer.tensor('raw', (*half, CHANNELS)) if bent else output
     writer.operator('CONV_2D', [pixels, *first], before, convolution(2))
     writer.operator('LOGISTIC', [before], gate)
     writer.operator('MUL', [before, gate], after, schema.MulOptionsT())
-    writer.operator('CONV_2D', [after, *head], output, convolution(1))
+    writer.operator('CONV_2D', [after, *head], raw, convolution(1))
+    if bent:
+        last = writer.tensor('last gate', (*half, CHANNELS))
+        writer.operator('LOGISTIC', [raw], last)
+        writer.operator('MUL', [raw, last], output, schema.MulOptionsT())
     return writer.write(path, [pixels], [output])
 
 

@@ -199,17 +199,21 @@ def _found(loaded: Loaded, sets: Sequence[LabelledSet], out: Path) -> List[List[
     """Return what a variant finds in each set; a set whose answers are kept is not run again."""
     from kd_yolo_ros.manifest import AP_THRESHOLDS
     from kd_yolo_ros.metrics.found import find, read_found, write_found
+    from kd_yolo_ros.metrics.pool import has_masks
 
     predictor = loaded.predictor
+    segments = predictor.manifest.head.mask_coefficients > 0
+    masks = segments and has_masks(sets, predictor.class_names)
+    kind = '-boxes' if segments and not masks else ''
     title = f'{loaded.label} {loaded.variant.runtime} {loaded.variant.precision}'
     every = []
     for one in sets:
-        file = out / DETECTIONS / f'{_key(loaded)[:16]}-{one.digest[:16]}.npz'
+        file = out / DETECTIONS / f'{_key(loaded)[:16]}-{one.digest[:16]}{kind}.npz'
         found = read_found(file, len(one))
         if found is None:
             operating, predictor.thresholds = predictor.thresholds, AP_THRESHOLDS
             frames = progress(one.frames(), f'{title} {one.name}', len(one), ' pictures')
-            found = find(predictor, frames)
+            found = find(predictor, frames, masks)
             predictor.thresholds = operating
             write_found(file, found)
         every.append(found)

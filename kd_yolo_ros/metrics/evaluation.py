@@ -29,8 +29,13 @@ class Predicts(Protocol):
     def class_names(self) -> Sequence[str]:
         """The model's class names in order."""
 
-    def predict(self, picture: np.ndarray) -> Detections:
-        """Return the objects in an (H, W, 3) uint8 BGR picture; sets stages_ms."""
+    def predict(self, picture: np.ndarray, masks: bool = True) -> Detections:
+        """Return the objects in an (H, W, 3) uint8 BGR picture; sets stages_ms.
+
+        Args:
+            picture: of any size.
+            masks: of a network that segments, compute them too.
+        """
 
 
 def evaluate(

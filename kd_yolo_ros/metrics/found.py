@@ -56,12 +56,19 @@ def compressed(detections: Detections, picture: np.ndarray) -> Found:
     return Found(dataclasses.replace(detections, masks=None), size, encode(detections.masks))
 
 
-def find(predictor: Predicts, frames: Iterable[Frame]) -> List[Found]:
-    """Return what a predictor finds in each picture, with the thresholds that it has."""
+def find(predictor: Predicts, frames: Iterable[Frame], masks: bool = True) -> List[Found]:
+    """Return what a predictor finds in each picture, with the thresholds that it has.
+
+    Args:
+        predictor: of any network.
+        frames: the pictures.
+        masks: of a network that segments, compute them too: a picture of three hundred objects
+            takes longer than the network.
+    """
     found = []
     for frame in frames:
         image = frame.image
-        found.append(compressed(predictor.predict(image), image))
+        found.append(compressed(predictor.predict(image, masks), image))
     return found
 
 

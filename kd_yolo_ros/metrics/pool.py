@@ -165,6 +165,21 @@ def pooled_ap(
     return ap
 
 
+def has_masks(sets: Sequence[LabelledSet], names_model: Sequence[str]) -> bool:
+    """Tell whether objects of a model's classes have masks, in some of the pictures that count.
+
+    Raises:
+        UserError: see `class_maps`; of all sets.
+    """
+    occurring = [class_maps(one, names_model)[0] for one in sets]
+    truths = (
+        _in_model_classes(one.truth.pictures[key], class_map)
+        for one, class_map in zip(sets, occurring)
+        for key in one.keys
+    )
+    return any((truth.has_mask & ~truth.crowd).any() for truth in truths)
+
+
 def class_maps(one: LabelledSet, names_model: Sequence[str]) -> Tuple[ClassMap, Set[int]]:
     """Return how a set's objects count, and the model's classes that the set labels.
 

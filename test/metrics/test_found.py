@@ -7,7 +7,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from artifacts import scene
 from mask_scenes import HEIGHT, WIDTH, random_found, random_truth
+from tiny_segmenter import write_tiny_segmenter
 
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
@@ -15,6 +17,7 @@ from kd_yolo_ros.frames import Frame
 from kd_yolo_ros.frames.frame import keep
 from kd_yolo_ros.masks import Masks
 from kd_yolo_ros.metrics.found import Found, compressed, find, read_found, write_found
+from kd_yolo_ros.predictor import Predictor
 
 
 def some_found(counts=(3, 0, 2)):
@@ -80,10 +83,18 @@ class Centre:
     def __init__(self):
         self.stages_ms = {}
 
-    def predict(self, picture):
+    def predict(self, picture, masks=True):
         height, width = picture.shape[:2]
         box = np.array([[width / 4, height / 4, width * 3 / 4, height * 3 / 4]], np.float32)
         return Detections(box, np.ones(1, np.float32), np.zeros(1, np.int64))
+
+
+def test_masks_that_nobody_compares_are_not_computed(tmp_path):
+    predictor = Predictor(write_tiny_segmenter(tmp_path / 'seg'), 'onnxruntime')
+    frames = [Frame('a', 0, 'camera', keep(scene(scale=2)[0]))]
+    (with_masks,), (without,) = (find(predictor, frames, masks) for masks in (True, False))
+    assert len(with_masks.masks) == len(without.detections) == 3
+    assert without.masks is None and 'masks' not in predictor.stages_ms
 
 
 def test_find_tells_the_size_that_boxes_refer_to():

@@ -17,7 +17,7 @@ from kd_yolo_ros.masks import Masks
 from kd_yolo_ros.metrics.class_map import map_classes
 from kd_yolo_ros.metrics.coco_ap import CocoAP
 from kd_yolo_ros.metrics.found import find
-from kd_yolo_ros.metrics.pool import open_sets, pooled_ap, read_sets
+from kd_yolo_ros.metrics.pool import has_masks, open_sets, pooled_ap, read_sets
 
 MODEL = ('car', 'light', 'person')
 LEFT, RIGHT = '0.25 0.5 0.25 0.5', '0.75 0.5 0.25 0.5'  # on 64 x 48
@@ -32,7 +32,7 @@ class Everywhere:
     def __init__(self):
         self.stages_ms = {}
 
-    def predict(self, picture):
+    def predict(self, picture, masks=True):
         boxes = np.array([BOXES[LEFT], BOXES[RIGHT]] * 3, np.float32)
         scores = np.linspace(0.9, 0.4, 6, dtype=np.float32)
         return Detections(boxes, scores, np.repeat(np.arange(3), 2))
@@ -109,7 +109,7 @@ def test_a_named_class_without_object_is_labelled_all_the_same(tmp_path):
 class EverywhereWithMasks(Everywhere):
     """Finds the same, each filled with its mask."""
 
-    def predict(self, picture):
+    def predict(self, picture, masks=True):
         found = super().predict(picture)
         boxes = found.boxes.astype(int)
         crops = tuple(np.ones((y2 - y1, x2 - x1), bool) for x1, y1, x2, y2 in boxes)
@@ -120,12 +120,15 @@ class EverywhereWithMasks(Everywhere):
 def test_masks_are_pooled(folders, tmp_path):
     """Of two sets, one of which knows boxes only; what neither labels is no false alarm."""
     street, lights, class_map = folders
+    assert not has_masks(read(street, f'{lights}={class_map}'), MODEL)
     for file in (street / 'labels').iterdir():
         rows = [line.split() for line in file.read_text().splitlines()]
         boxes = {'0.25': '0.125 0.25 0.375 0.25 0.375 0.75 0.125 0.75'}
         boxes['0.75'] = '0.625 0.25 0.875 0.25 0.875 0.75 0.625 0.75'
         file.write_text('\n'.join(f'{row[0]} {boxes[row[1]]}' for row in rows))
     sets = read(street, f'{lights}={class_map}')
+    assert has_masks(sets, MODEL)
+    assert not has_masks(sets[1:], MODEL), 'boxes only'
     ap = pooled_ap(sets, MODEL, [find(EverywhereWithMasks(), one.frames()) for one in sets])
     result = ap.evaluate()
     assert ap.has_masks and result['per_class']['light']['mask_map50'] is None

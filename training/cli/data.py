@@ -23,6 +23,7 @@ VERBS = {
     'scenes': 'data_scenes',
     'show': 'data_show',
     'subset': 'data_subset',
+    'weak-masks': 'data_weak_masks',
     'yolo': 'data_yolo',
 }
 
@@ -42,7 +43,7 @@ class DataVerbs(click.Group):
             module = import_module(f'{__package__}.{VERBS[cmd_name]}')
         except ImportError as error:  # it must not take the other verbs and --help along
             return Unavailable(cmd_name, error)
-        return getattr(module, cmd_name)
+        return getattr(module, cmd_name.replace('-', '_'))
 
 
 @click.group(cls=DataVerbs)

@@ -100,7 +100,7 @@ LABELLED = 'DATA[=CLASS_MAP]'
     type=click.FloatRange(min=0, max=1),
     default=0.003,
     show_default=True,
-    help='AP50-95 that accuracy-aware may lose, of 1.',
+    help='AP50-95 that accuracy-aware may lose, of 1; of masks where the model finds them.',
 )
 @click.option(
     '--limit',
@@ -138,8 +138,9 @@ def quantize(
     """Add INT8 files to ARTIFACT, calibrated on pictures like those of its use.
 
     The head convolutions and the decode stay in float. With --select, whatever can be chosen is
-    chosen by AP on those pictures. With --data, AP of FP32 and INT8 is measured on pictures that
-    served neither calibration nor choice, and written into the manifest.
+    chosen by AP on those pictures, of masks where the model finds them. With --data, AP of FP32
+    and INT8 is measured on pictures that served neither calibration nor choice, and written into
+    the manifest.
     """
     from ..compression.judge import Judge
     from ..compression.picture_sets import open_picture_sets
@@ -176,6 +177,11 @@ def quantize(
     if method == 'accuracy-aware' and sets.choices is None:
         raise UserError('accuracy-aware looks at AP; give labelled pictures as --select.')
     judge = Judge(original.manifest, sets.choices.sets) if sets.choices else None
+    if judge and original.manifest.task == 'segment' and not judge.masks:
+        raise UserError(
+            f'{original.manifest.name} segments, and {sets.choices.describe()["data"]} says of no '
+            f'object which pixels it covers; choose on pictures with outlines, or on none.'
+        )
     if sets.report:
         Judge(original.manifest, sets.report.sets)  # refuses now, not after the work
 

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from kd_yolo_ros.artifact import Artifact
 from kd_yolo_ros.cli.common import print_table, progress
 from kd_yolo_ros.manifest import Manifest, ModelFile
+from kd_yolo_ros.metrics.judged import MASK, TITLES
 
 if TYPE_CHECKING:
     from ..compression.picture_sets import Labelled
+
+APS = ('map50_95', 'map50', 'mask_map50_95', 'mask_map50')
 
 
 def with_accuracy(
@@ -57,8 +60,7 @@ def measure(artifact: Artifact, file: ModelFile, runtime: str, report: Labelled)
         'left_out': report.left_out,
         'runtime': runtime,
         'version': verdict.version,
-        'map50_95': round(verdict.map50_95, 5),
-        'map50': round(verdict.map50, 5),
+        **{key: round(ap, 5) for key in APS if (ap := getattr(verdict, key)) is not None},
     }
 
 
@@ -86,8 +88,8 @@ def table_rows(
                         'precision': file.precision,
                         'file': file.path,
                         'size_mb': round(size / 1e6, 2),
-                        'map50_95': entry.get('map50_95'),
-                        'map50': entry.get('map50'),
+                        **{key: entry.get(key) for key in APS[:2]},
+                        **{key: entry[key] for key in APS[2:] if key in entry},
                     }
                 )
     return rows
@@ -96,15 +98,18 @@ def table_rows(
 def show_result(report: dict[str, Any], out: Path) -> None:
     """Print a table of the files that a run made or measured."""
     files = report['files']
+    masks = [MASK] if any(MASK in row for row in report['results']) else []
+    columns = ['runtime', 'precision', 'file', 'calibrator', 'float layers', 'MB']
     print_table(
         f'{report["artifact"]} in {out}, calibrated on {report["calibration_pictures"]} pictures',
-        ['runtime', 'precision', 'file', 'calibrator', 'float layers', 'MB', 'AP50-95', 'AP50'],
+        [*columns, 'AP50-95', 'AP50', *(TITLES[key] for key in masks)],
         [
             [
                 *(row['runtime'], row['precision'], row['file']),
                 files.get(row['file'], {}).get('calibrator'),
                 _count(files.get(row['file'], {}).get('kept_in_float')),
                 *(row['size_mb'], row['map50_95'], row['map50']),
+                *(row.get(key) for key in masks),
             ]
             for row in report['results']
         ],

@@ -63,6 +63,7 @@ def select(
     RUN is the folder of a training run or a checkpoint. A way of distillation is taken if the
     lower end of its interval of AP50-95 over plain is above zero, of several the best; else
     plain is. Its run with the best AP is written to OUT/chosen.safetensors, ready to export.
+    Networks that segment are judged by AP50-95 of their masks.
     """
     from ..filter.decision import DISTILLED, PLAIN, corrected_level, decide
 
@@ -95,15 +96,21 @@ def _check_checkpoint(path: Path) -> None:
 
 def _write(out: Path, compared: Compared, decision: Any) -> dict[str, Any]:
     """Write the chosen checkpoint; return the decision as plain values."""
+    from kd_yolo_ros.metrics.judged import MASK, judged_by
+
     from ..filter.chosen import CHOSEN, write_chosen
 
     report = compared.report
     rows = [row for row in report['results'] if row['arm'] == decision.arm]
-    best = max(range(len(rows)), key=lambda number: rows[number]['map50_95'])
+    figure = judged_by(rows)
+    best = max(range(len(rows)), key=lambda number: rows[number][figure])
     taken = {
         'sentence': decision.sentence,
         'arm': decision.arm,
-        'run': {key: rows[best][key] for key in ('artifact', 'seed', 'sha256', 'map50_95')},
+        'run': {
+            key: rows[best][key]
+            for key in dict.fromkeys(('artifact', 'seed', 'sha256', 'map50_95', figure))
+        },
     }
     evidence = {key: report[key] for key in ('data', 'data_hash', 'images', 'resamples', 'seed')}
     arms = [
@@ -111,6 +118,7 @@ def _write(out: Path, compared: Compared, decision: Any) -> dict[str, Any]:
             'name': arm['name'],
             'seeds': [row['seed'] for row in report['results'] if row['arm'] == arm['name']],
             **{key: arm[key] for key in ('map50_95', 'map50_95_sd', 'map50', 'per_class')},
+            **{key: arm[key] for key in (MASK, f'{MASK}_sd') if key in arm},
         }
         for arm in report['arms']
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`kd-yolo train`: labelled pictures become a trained detector."""
+"""`kd-yolo train`: labelled pictures become a trained detector, with masks or without."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from kd_yolo_ros.errors import UserError
 from ..engine.settings import Settings, setting_fields
 from .requirements import needs
 
+MASK_TITLES = {'mask_map50_95': 'mask AP50-95', 'mask_map50': 'mask AP50'}
 _TYPES = {'int': int, 'int | None': int, 'float': float, 'float | None': float, 'str': str}
 
 
@@ -145,7 +146,7 @@ def train(
     json_file: Path | None,
     **values: Any,
 ) -> None:
-    """Train a YOLOv5 detector, alone or as the student of teachers.
+    """Train a YOLOv5 detector, with masks (--task segment) or without, alone or with teachers.
 
     Every setting can also stand in a YAML file (--config).
     """
@@ -158,7 +159,7 @@ def train(
     from ..engine.distributed import join_world
     from ..engine.outlets import Outlets
     from ..engine.run_folder import BEST, RESUME, SETTINGS, write_settings
-    from ..engine.train import Machine
+    from ..engine.train import Machine, check_masks
     from ..engine.train import train as run
     from ..engine.usable import usable
     from ..models.open import open_checkpoint
@@ -169,6 +170,7 @@ def train(
     with join_world(device) as world:
         outlets = _outlets(settings) if world.first else Outlets()
         fit, select = _read(data, select_data, evaluates)
+        check_masks(settings, fit, select)
         start = open_checkpoint(weights) if weights else None
         known = [open_checkpoint(path) for path in teachers]
         frozen = open_checkpoint(anchors) if anchors else None
@@ -204,17 +206,24 @@ def train(
             ) from None
     if not world.first or not history:
         return
-    rated = [row for row in history if row['map50_95'] is not None]
-    best = max(rated, key=lambda row: row['map50_95']) if rated else history[-1]
+    merit = settings.figures[0]
+    rated = [row for row in history if row[merit] is not None]
+    best = max(rated, key=lambda row: row[merit]) if rated else history[-1]
+    masks = [name for name in settings.figures if name in MASK_TITLES]
     if json_file:
         report = new_report('train', settings=settings.to_dict(), epochs=history, best=best)
         write_json(json_file, report)
     print_table(
         f'{out}',
-        ['best epoch', 'AP50-95', 'AP50', 'pictures/s', 'minutes', 'weights'],
+        [
+            'best epoch',
+            *(MASK_TITLES[name] for name in masks),
+            *('AP50-95', 'AP50', 'pictures/s', 'minutes', 'weights'),
+        ],
         [
             [
                 best['epoch'] + 1,
+                *(best[name] for name in masks),
                 best['map50_95'],
                 best['map50'],
                 best['images_per_s'],
@@ -264,17 +273,22 @@ def _outlets(settings: Settings) -> Any:
     def row(result: dict[str, Any]) -> None:
         left = settings.epochs - result['epoch'] - 1
         minutes = left * (result['train_s'] + result['evaluate_s']) / 60
-        ap = '' if result['map50_95'] is None else f'AP {result["map50_95"]:.4f}  '
+        measured = {'mask AP': 'mask_map50_95', 'AP': 'map50_95', 'AP50': 'map50'}
+        ap = ''.join(
+            f'{title} {result[name]:.4f}  '
+            for title, name in measured.items()
+            if result.get(name) is not None
+        )
+        masks = f'masks {result["masks"]:.4f}  ' if 'masks' in result else ''
         distilled = ''.join(
             f'{name.removeprefix("distil_")} {result[name]:.4f}  '
             for name in result
             if name.startswith('distil_')
         )
-        ap50 = '' if result['map50'] is None else f'AP50 {result["map50"]:.4f}  '
         click.echo(
             f'epoch {result["epoch"] + 1:>4}/{settings.epochs}  '
             f'box {result["box"]:.4f}  objectness {result["objectness"]:.4f}  '
-            f'classes {result["classes"]:.4f}  {distilled}{ap}{ap50}'
+            f'classes {result["classes"]:.4f}  {masks}{distilled}{ap}'
             f'{result["images_per_s"]:.1f} pictures/s  {minutes:.1f} min left'
         )
 

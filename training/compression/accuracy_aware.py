@@ -60,6 +60,7 @@ def rank(
     write: Callable[[Sequence[str]], Path],
     outputs: Callable[[Path], Outputs],
     head: Head | None = None,
+    prototypes: bool = False,
 ) -> dict[str, float]:
     """Return each layer's damage, the largest first.
 
@@ -74,10 +75,11 @@ def rank(
         outputs: of a file, for the same pictures.
         head: of a graph that gives raw outputs with objectness, (1, channels, rows, columns);
             None for others, in which all values count the same.
+        prototypes: whether the last output is those of masks.
     """
 
     def error(kept: Sequence[str]) -> float:
-        return _error(outputs(write(kept)), expected, head)
+        return _error(outputs(write(kept)), expected, head, prototypes)
 
     whole = max(error(()), 1e-12)
     damage = {layer: 1 - error((layer,)) / whole for layer in layers}
@@ -98,7 +100,7 @@ def restore(
     Args:
         ranked: layers, worst first.
         default: the network without a layer in float.
-        target: AP50-95 that is wanted at least.
+        target: AP50-95 that is wanted at least, as `Verdict.judged`.
         try_out: makes and judges the network with these layers in float.
     """
     steps = {0: default}
@@ -108,7 +110,7 @@ def restore(
             started = time.monotonic()
             verdict = try_out(ranked[:count])
             steps[count] = Step(tuple(ranked[:count]), verdict, time.monotonic() - started)
-        return steps[count].verdict.map50_95 >= target
+        return steps[count].verdict.judged >= target
 
     few, many = 0, 0
     while not enough(many) and many < len(ranked):
@@ -118,16 +120,28 @@ def restore(
             middle = (few + many) // 2
             few, many = (few, middle) if enough(middle) else (middle, many)
     met = [count for count in steps if enough(count)]
-    chosen = min(met) if met else max(steps, key=lambda n: (steps[n].verdict.map50_95, -n))
+    chosen = min(met) if met else max(steps, key=lambda n: (steps[n].verdict.judged, -n))
     return Restored(tuple(steps.values()), steps[chosen], bool(met))
 
 
-def _error(
-    got: Outputs,
-    expected: Outputs,
-    head: Head | None,
-) -> float:
-    """Return the mean squared error over all outputs of all pictures."""
+def _error(got: Outputs, expected: Outputs, head: Head | None, prototypes: bool = False) -> float:
+    """Return the mean squared error over all outputs of all pictures.
+
+    Prototypes would outweigh by their number all cells that see an object; their error and that of
+    the heads are added as shares of what each is when nothing is answered.
+    """
+    if not prototypes:
+        return _mean_square(got, expected, head)
+    nothing = [[np.zeros_like(array) for array in outputs] for outputs in expected]
+    shares = []
+    for part, its_head in ((slice(-1), head), (slice(-1, None), None)):
+        mine, silent, wanted = ([one[part] for one in all_] for all_ in (got, nothing, expected))
+        errors = [_mean_square(answers, wanted, its_head) for answers in (mine, silent)]
+        shares.append(errors[0] / max(errors[1], 1e-12))
+    return sum(shares)
+
+
+def _mean_square(got: Outputs, expected: Outputs, head: Head | None) -> float:
     total, weights = 0.0, 0.0
     for mine, others in zip(got, expected, strict=True):
         for level, (a, b) in enumerate(zip(mine, others, strict=True)):

@@ -12,8 +12,9 @@ from kd_yolo_ros.artifact import Artifact
 from kd_yolo_ros.frames import Frame
 from kd_yolo_ros.manifest import AP_THRESHOLDS, Manifest, ModelFile
 from kd_yolo_ros.metrics.found import find
+from kd_yolo_ros.metrics.judged import BOX, MASK
 from kd_yolo_ros.metrics.latency import INFER, StageTimes
-from kd_yolo_ros.metrics.pool import LabelledSet, class_maps, pooled_ap
+from kd_yolo_ros.metrics.pool import LabelledSet, has_masks, pooled_ap
 from kd_yolo_ros.predictor import Predictor
 
 
@@ -26,6 +27,7 @@ class Verdict:
         images: number of pictures.
         infer_ms: median of one inference.
         version: of the runtime.
+        mask_map50_95, mask_map50: AP of masks; None where the network or the data has none.
     """
 
     map50_95: float
@@ -33,10 +35,28 @@ class Verdict:
     images: int
     infer_ms: float
     version: str
+    mask_map50_95: float | None = None
+    mask_map50: float | None = None
+
+    @property
+    def judged(self) -> float:
+        """What files are preferred by: AP50-95 of masks where there are, else of boxes."""
+        return self.map50_95 if self.mask_map50_95 is None else self.mask_map50_95
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """AP50-95 of boxes and, where there are, of masks, to be kept."""
+        figures = {BOX: self.map50_95, MASK: self.mask_map50_95}
+        return {name: round(ap, 5) for name, ap in figures.items() if ap is not None}
 
 
 class Judge:
-    """Measures model files of one network on the same pictures, of all data sets together."""
+    """Measures model files of one network on the same pictures, of all data sets together.
+
+    Attributes:
+        masks: whether masks are measured: the network finds them, and the pictures have them. If
+            not, none is computed.
+    """
 
     def __init__(
         self,
@@ -57,8 +77,8 @@ class Judge:
         self.manifest = manifest
         self.sets = sets
         self._progress = progress
-        for one in sets:
-            class_maps(one, manifest.class_names)  # refuses now, not after the work
+        known = has_masks(sets, manifest.class_names)  # refuses classes now, not after the work
+        self.masks = known and manifest.head.mask_coefficients > 0
 
     def __call__(self, path: Path, file: ModelFile, runtime: str | None = None) -> Verdict:
         """Return the verdict on a file.
@@ -74,7 +94,7 @@ class Judge:
         predictor = self._predictor(path, file, runtime)
         times = StageTimes()
         frames = self._progress(frame for one in self.sets for frame in one.frames())
-        found = find(predictor, _timed(frames, predictor, times))
+        found = find(predictor, _timed(frames, predictor, times), self.masks)
         rest = iter(found)
         by_set = [[next(rest) for _ in one.keys] for one in self.sets]
         result = pooled_ap(self.sets, predictor.class_names, by_set).evaluate()
@@ -84,6 +104,8 @@ class Judge:
             images=result['images'],
             infer_ms=float(times.summary()[INFER]['p50']),
             version=predictor.running.runtime_version,
+            mask_map50_95=result.get(MASK),
+            mask_map50=result.get('mask_map50'),
         )
 
     def _predictor(self, path: Path, file: ModelFile, runtime: str | None) -> Predictor:

@@ -51,7 +51,7 @@ def quantize(
             picture).
         judge: on the pictures for choices; None where there are none.
         calibrator: one of `ranges.CALIBRATORS`, or AUTO; not for TensorRT.
-        max_drop: of AP50-95 that 'accuracy-aware' may lose.
+        max_drop: of `Verdict.judged` that 'accuracy-aware' may lose.
         say: shows a line of progress.
         progress: wraps what takes long to go through, with its description.
 

@@ -14,6 +14,7 @@ import onnx
 
 from kd_yolo_ros.backends import backend_class
 from kd_yolo_ros.manifest import Head, ModelFile
+from kd_yolo_ros.metrics.judged import TITLES, judged_by
 
 from . import accuracy_aware
 from .accuracy_aware import Step
@@ -76,7 +77,7 @@ class Job:
         pictures: calibration tensors as the graph takes them; iterated more than once.
         judge: on the pictures for choices; None where there are none.
         calibrator: one of `ranges.CALIBRATORS`, or AUTO.
-        max_drop: of AP50-95 that 'accuracy-aware' may lose.
+        max_drop: of `Verdict.judged` that 'accuracy-aware' may lose.
         say: shows a line of progress.
         progress: wraps a list that takes long to go through.
     """
@@ -100,12 +101,13 @@ class Job:
 
 def calibrate(job: Job, quantizer: Quantizer) -> tuple[Candidate, Record]:
     """Write the file with the ranges that are best; return these, and all that were tried."""
+    verdicts: dict[Candidate, Verdict] = {}
 
     def measure(candidate: Candidate) -> float:
         quantizer.write(job.path, candidate.calibrator, candidate.silu_floor)
-        ap = job.judge(job.path, job.file).map50_95
-        job.say(f'  {_text(candidate)}: AP50-95 {ap:.4f}')
-        return ap
+        verdicts[candidate] = verdict = job.judge(job.path, job.file)
+        job.say(f'  {_text(candidate)}: {_worth(verdict)}')
+        return verdict.judged
 
     floors = quantizer.silu_floors
     chosen, tried = choose(job.calibrator, measure if job.judge else None, floors)
@@ -114,8 +116,8 @@ def calibrate(job: Job, quantizer: Quantizer) -> tuple[Candidate, Record]:
         'calibrator': chosen.calibrator,
         'silu_floor': chosen.silu_floor,
         'candidates': [
-            {'calibrator': c.calibrator, 'silu_floor': c.silu_floor, 'map50_95': round(ap, 5)}
-            for c, ap in tried.items()
+            {'calibrator': c.calibrator, 'silu_floor': c.silu_floor, **verdicts[c].figures}
+            for c in tried
         ],
     }
 
@@ -135,11 +137,11 @@ def keep_layers(job: Job, quantizer: LayerQuantizer, timed: bool) -> Record:
         return job.path
 
     runtime = job.file.runtimes[0]
-    float_ap = job.judge(job.source, job.fp32, runtime).map50_95
-    target = float_ap - job.max_drop
+    before = job.judge(job.source, job.fp32, runtime)
+    target = before.judged - job.max_drop
     default = Step((), job.judge(write(), job.file), 0.0)
     ranked: dict[str, float] = {}
-    if default.verdict.map50_95 < target:
+    if default.verdict.judged < target:
         few = [picture for picture, _ in zip(job.pictures, range(RANKING_PICTURES), strict=False)]
 
         def outputs(path: Path) -> list[list[np.ndarray]]:
@@ -148,11 +150,14 @@ def keep_layers(job: Job, quantizer: LayerQuantizer, timed: bool) -> Record:
             return [[array.copy() for array in backend.infer(picture)] for picture in few]
 
         layers = job.progress(list(quantizer.layers), 'rank layers')
-        ranked = accuracy_aware.rank(outputs(job.source), layers, write, outputs, _raw_head(job))
+        prototypes = job.judge.manifest.head.mask_coefficients > 0
+        ranked = accuracy_aware.rank(
+            *(outputs(job.source), layers, write, outputs, _raw_head(job), prototypes)
+        )
 
     def try_out(kept: Sequence[str]) -> Verdict:
         verdict = job.judge(write(kept), job.file)
-        job.say(f'  {len(kept)} layers in float: AP50-95 {verdict.map50_95:.4f}')
+        job.say(f'  {len(kept)} layers in float: {_worth(verdict)}')
         return verdict
 
     most = math.ceil(MOST_FLOAT * len(ranked))
@@ -160,12 +165,12 @@ def keep_layers(job: Job, quantizer: LayerQuantizer, timed: bool) -> Record:
     write(restored.chosen.kept)
     return {
         **record,
-        **_outcome(job, float_ap, restored.chosen.kept, restored.chosen.verdict.map50_95),
+        **_outcome(job, before, restored.chosen),
         'damage': {layer: round(share, 4) for layer, share in ranked.items()},
         'steps': [
             {
                 'kept': len(step.kept),
-                'map50_95': round(step.verdict.map50_95, 5),
+                **step.verdict.figures,
                 **({'infer_ms': round(step.verdict.infer_ms, 2)} if timed else {}),
                 'seconds': round(step.seconds, 1),
             }
@@ -181,20 +186,28 @@ def _raw_head(job: Job) -> Head | None:
     return head if raw and job.fp32.output_layout == 'nchw' else None
 
 
-def _outcome(job: Job, float_ap: float, kept: Collection[str], ap: float) -> Record:
+def _outcome(job: Job, before: Verdict, chosen: Step) -> Record:
     """Return what came of putting layers back into float, and say it."""
-    met = ap >= float_ap - job.max_drop
-    reached = f'{len(kept)} layers in float, AP50-95 {ap:.4f} against {float_ap:.4f} in FP32'
+    after = chosen.verdict
+    met = after.judged >= before.judged - job.max_drop
+    reached = (
+        f'{len(chosen.kept)} layers in float, {_worth(after)} against {before.judged:.4f} in FP32'
+    )
     if not met:
-        reached += f': {float_ap - ap:.4f} lost where {job.max_drop} were allowed, the best found'
+        lost = before.judged - after.judged
+        reached += f': {lost:.4f} lost where {job.max_drop} were allowed, the best found'
     job.say(f'  {reached}.')
     return {
         'max_drop': job.max_drop,
-        'fp32_map50_95': round(float_ap, 5),
-        'map50_95': round(ap, 5),
+        **{f'fp32_{name}': ap for name, ap in before.figures.items()},
+        **after.figures,
         'met': met,
-        'kept_in_float': list(kept),
+        'kept_in_float': list(chosen.kept),
     }
+
+
+def _worth(verdict: Verdict) -> str:
+    return f'{TITLES[judged_by([verdict.figures])]} {verdict.judged:.4f}'
 
 
 def _text(candidate: Candidate) -> str:

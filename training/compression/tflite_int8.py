@@ -7,7 +7,7 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,15 @@ from .candidates import SILU_FLOORS
 from .ranges import Range, spans
 from .statistics import Collector, Statistics
 
-CONVOLUTION, SIGMOID = 'CONV_2D', 'LOGISTIC'
+CONVOLUTION, SIGMOID, PRODUCT = 'CONV_2D', 'LOGISTIC', 'MUL'
 
 
 class TfliteQuantizer:
     """Writes INT8 copies of a float .tflite that `export_tflite` wrote.
 
     Pixels go in as integers. The head convolutions have integer weights too, but their outputs are
-    float, each number as exact as its own size allows: boxes and scores share no scale.
+    float, each number as exact as its own size allows: boxes and scores share no scale. So are
+    those of the prototypes of masks, and the SiLU behind.
 
     Attributes:
         silu_floors: under what goes into SiLU, which is quantized apart.
@@ -68,8 +69,14 @@ class TfliteQuantizer:
         quantizer.update_quantization_recipe(
             '.*', TFLOperationName.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE
         )
-        for name in self._graph.outputs:
-            quantizer.add_dynamic_config(f'^{re.escape(name)};?$', TFLOperationName.CONV_2D, 8)
+        for operator, name in self._graph.heads:
+            scope, kind = f'^{re.escape(name)};?$', TFLOperationName(operator)
+            if operator == CONVOLUTION:
+                quantizer.add_dynamic_config(scope, kind, 8)
+            else:
+                quantizer.update_quantization_recipe(
+                    scope, kind, algorithm_key=AlgorithmName.NO_QUANTIZE
+                )
         with _quiet():
             content = quantizer.quantize(
                 {
@@ -96,14 +103,15 @@ class _Graph:
         input: the input's name.
         tensors: index of every float tensor that is computed, by name; and of the input.
         before_silu: names of tensors that go into x * sigmoid(x).
-        outputs: names of the graph's outputs.
+        heads: operator and output's name of each convolution that gives an output of the graph,
+            and of the SiLU behind it where there is one.
     """
 
     interpreter: Any
     input: str
     tensors: Mapping[str, int]
     before_silu: frozenset[str]
-    outputs: tuple[str, ...]
+    heads: tuple[tuple[str, str], ...]
 
     @classmethod
     def read(cls, path: Path) -> _Graph:
@@ -142,7 +150,9 @@ class _Graph:
             before_silu=frozenset(
                 details[int(o['inputs'][0])]['name'] for o in operators if o['op_name'] == SIGMOID
             ),
-            outputs=tuple(d['name'] for d in interpreter.get_output_details()),
+            heads=_heads(
+                operators, details, [d['index'] for d in interpreter.get_output_details()]
+            ),
         )
 
     def run(self, picture: np.ndarray) -> None:
@@ -157,6 +167,26 @@ class _Graph:
             for name, index in self.tensors.items():
                 collected.add(name, self.interpreter.get_tensor(index))
         return collected.statistics()
+
+
+def _heads(
+    operators: Sequence[Mapping[str, Any]],
+    details: Mapping[int, Mapping[str, Any]],
+    outputs: Iterable[int],
+) -> tuple[tuple[str, str], ...]:
+    """Return the operators that give the outputs, back to their convolutions; see `_Graph`."""
+    givers = {int(index): operator for operator in operators for index in operator['outputs']}
+    found: dict[int, str] = {}
+    queue = list(outputs)
+    while queue:
+        index = int(queue.pop())
+        if index in givers and index not in found:
+            operator = givers[index]
+            if operator['op_name'] in (CONVOLUTION, SIGMOID, PRODUCT):
+                found[index] = operator['op_name']
+            if operator['op_name'] in (SIGMOID, PRODUCT):
+                queue.extend(operator['inputs'])
+    return tuple((operator, details[index]['name']) for index, operator in found.items())
 
 
 def _column(value: float) -> np.ndarray:

@@ -22,9 +22,8 @@ from PIL import Image
 from kd_yolo_ros.errors import UserError
 
 from .dataset import Picture
+from .outlines import MASK_STRIDE, OUTLINE_POINTS, UNKNOWN, mask_of, outline
 from .picture_store import PictureStore
-
-OUTLINE_POINTS = 64  # of every polygon in a batch; a road user's outline rarely has more
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,8 @@ class Sample(NamedTuple):
         boxes: (N, 4) float32, centre x, centre y, width, height, relative to the picture.
         outlines: (N, OUTLINE_POINTS, 2) float32, relative; (0, 0, 2) when not asked for.
         weights: (N,) float32, 1 for a person's label, below for a teacher's.
+        masks: (N, S/4, S/4) uint8, 1 where the object is, all `UNKNOWN` where only its box is
+            known; None when not asked for.
     """
 
     image: np.ndarray
@@ -79,6 +80,7 @@ class Sample(NamedTuple):
     boxes: np.ndarray
     outlines: np.ndarray
     weights: np.ndarray
+    masks: np.ndarray | None = None
 
 
 class Augmenter:
@@ -90,6 +92,7 @@ class Augmenter:
         settings: how strongly.
         outlines: whether polygons go through the transforms too. Boxes of rotated objects are
             then those of their outlines, not of their rotated boxes.
+        masks: whether samples have masks; outlines then do go through.
     """
 
     def __init__(
@@ -98,8 +101,10 @@ class Augmenter:
         store: PictureStore,
         settings: Augmentation,
         outlines: bool = False,
+        masks: bool = False,
     ) -> None:
-        self._labels = _Labels(pictures, store, outlines)
+        self._labels = _Labels(pictures, store, outlines or masks)
+        self._masks = masks
         self._size = store.imgsz
         self._with_mosaic = _transforms(self._labels, store.imgsz, settings)
         self._plain = _transforms(self._labels, store.imgsz, settings, mixing=False)
@@ -127,24 +132,43 @@ class Augmenter:
         instances.convert_bbox('xywh')
         instances.denormalize(self._size, self._size)
         scale = np.float32(1 / self._size)
+        outlines = np.asarray(instances.segments, np.float32) * scale
+        class_ids, weights, objects = labels['cls'].T
         return Sample(
             np.ascontiguousarray(image),
-            labels['cls'][:, 0].astype(np.int64),
+            class_ids.astype(np.int64),
             instances.bboxes.astype(np.float32).reshape(-1, 4) * scale,
-            np.asarray(instances.segments, np.float32) * scale,
-            labels['cls'][:, 1].astype(np.float32),
+            outlines,
+            weights.astype(np.float32),
+            self._draw(outlines, objects.astype(np.int64)) if self._masks else None,
         )
+
+    def _draw(self, outlines: np.ndarray, objects: np.ndarray) -> np.ndarray:
+        """Return the masks of objects, whose numbers tell what pieces their outlines have."""
+        side = self._size // MASK_STRIDE
+        masks = np.full((len(objects), side, side), UNKNOWN, np.uint8)
+        for row, number in enumerate(objects):
+            ends = self._labels.ends[number]
+            if ends:
+                masks[row] = mask_of(outlines[row], ends, side, side)
+        return masks
 
 
 class _Labels:
-    """The part of a data set that ultralytics' mosaic and blend look at."""
+    """The part of a data set that ultralytics' mosaic and blend look at.
+
+    Attributes:
+        ends: of every object, by its number, where the pieces of its outline end; none where it
+            has no polygon, or where outlines are not asked for.
+    """
 
     cache = 'ram'  # any other value makes its mosaic draw from recently used pictures only
     use_obb = False
 
     def __init__(self, pictures: Sequence[Picture], store: PictureStore, outlines: bool) -> None:
         self._store = store
-        self._instances = [_arrays(picture, outlines) for picture in pictures]
+        self.ends: list[tuple[int, ...]] = []
+        self._instances = [self._arrays(picture, outlines) for picture in pictures]
 
     def __len__(self) -> int:
         return len(self._instances)
@@ -161,7 +185,7 @@ class _Labels:
             'im_file': '',
             'ori_shape': shape,
             'resized_shape': shape,
-            # Its rows are only chosen and joined, so a second column goes wherever the class does.
+            # Its rows are only chosen and joined, so further columns go wherever the class does.
             'cls': classes.copy(),
             # They change these arrays in place.
             'instances': Instances(
@@ -169,41 +193,26 @@ class _Labels:
             ),
         }
 
+    def _arrays(
+        self, picture: Picture, outlines: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what is trained on: boxes (N, 4), outlines (N, P, 2), and before them (N, 3).
 
-def _arrays(picture: Picture, outlines: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return classes and weights (N, 2), boxes (N, 4), outlines (N, P, 2) that are trained on."""
-    keep = np.flatnonzero(~picture.crowd)
-    boxes = picture.boxes[keep].astype(np.float32)
-    weights = np.ones(len(picture.boxes)) if picture.weights is None else picture.weights
-    classes = np.column_stack((picture.class_ids, weights))[keep].astype(np.float32)
-    if not outlines:
-        return classes, boxes, np.zeros((0, 0, 2), np.float32)
-    lines = [outline(picture.polygons[index], box) for index, box in zip(keep, boxes, strict=True)]
-    stacked = np.stack(lines) if lines else np.zeros((0, OUTLINE_POINTS, 2), np.float32)
-    return classes, boxes, stacked
-
-
-def outline(rings: Sequence[np.ndarray], box: np.ndarray) -> np.ndarray:
-    """Return an object's polygons as one closed line of OUTLINE_POINTS points.
-
-    Points are spread evenly along the line; the extremes are kept, so that the box of the line
-    is the box of the polygons. Without polygons it is the box itself.
-
-    Args:
-        rings: (K, 2) each.
-        box: (4,) x1 y1 x2 y2, used when there is no ring.
-    """
-    if not rings:
-        x1, y1, x2, y2 = box
-        rings = (np.array(((x1, y1), (x2, y1), (x2, y2), (x1, y2)), np.float32),)
-    line = np.concatenate([np.concatenate((ring, ring[:1])) for ring in rings])
-    length = np.concatenate(([0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))))
-    extremes = length[np.unique((line.argmin(0), line.argmax(0)))]
-    at = np.linspace(0, length[-1], OUTLINE_POINTS - len(extremes))
-    at = np.sort(np.concatenate((at, extremes)))
-    return np.stack([np.interp(at, length, line[:, axis]) for axis in (0, 1)], 1).astype(
-        np.float32
-    )
+        Its columns are class, weight, and the object's number.
+        """
+        keep = np.flatnonzero(~picture.crowd)
+        boxes = picture.boxes[keep].astype(np.float32)
+        weights = np.ones(len(picture.boxes)) if picture.weights is None else picture.weights
+        numbers = len(self.ends) + np.arange(len(keep))
+        classes = np.column_stack((picture.class_ids[keep], weights[keep], numbers))
+        if not outlines:
+            return classes, boxes, np.zeros((0, 0, 2), np.float32)
+        lines = np.zeros((len(keep), OUTLINE_POINTS, 2), np.float32)
+        for row, index in enumerate(keep):
+            polygons = picture.polygons[index]
+            lines[row], ends = outline(polygons, boxes[row])
+            self.ends.append(ends if polygons else ())
+        return classes, boxes, lines
 
 
 def _transforms(

@@ -7,7 +7,6 @@ M. Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Understanding
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames.pictures import PICTURE_SUFFIXES
 
+from .contours import contours
 from .dataset import Picture, Problem
 from .labels import Label, box_around, missing_picture, to_picture
 
@@ -182,25 +182,10 @@ def _read_instance_ids(file: Path) -> _Read | str:
         name = INSTANCE_IDS.get(number if alone else number // _INSTANCES_PER_CLASS)
         if name is None:
             continue
-        outlines = list(_outlines(ids == number))
+        pieces = list(contours(ids == number))
         # The pieces of an instance are one object; those of a group are several regions.
-        for part in [[outline] for outline in outlines] if alone else [outlines]:
-            relative = tuple(outline / size for outline in part)
+        for part in [[piece] for piece in pieces] if alone else [pieces]:
+            relative = tuple(piece / size for piece in part)
             box = box_around(relative)
             labels.append(Label(f'instance {number}', NAMES.index(name), box, alone, relative))
     return labels, size, []
-
-
-def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the outline of each connected piece of a (H, W) bool mask, (K, 2) in pixels."""
-    contours, _ = cv2.findContours(
-        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
-    )
-    for contour in contours:
-        points = contour.reshape(-1, 2).astype(np.float64)
-        low, high = points.min(0), points.max(0)
-        if (high == low).any():  # a line of pixels, whose contour encloses nothing
-            yield np.array([low, [high[0] + 1, low[1]], high + 1, [low[0], high[1] + 1]])
-        else:
-            # A contour runs through the centres of pixels; the outline, around them.
-            yield low + (points - low) * (high + 1 - low) / (high - low)

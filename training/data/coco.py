@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """COCO instances json: read with whatever is wrong in it reported, and written.
 
-Polygons and crowd regions are kept; run-length masks are read as their boxes. An annotation with
-a `score` is a soft label: a teacher's, not a person's.
+Polygons and crowd regions are kept; run-length masks become outlines. An annotation with a `score`
+is a soft label: a teacher's, not a person's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import numpy as np
 
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics.report import write_whole
+from kd_yolo_ros.metrics.segmentation import to_rle
 
+from .contours import contours
 from .dataset import DataSet, Picture, Problem
 from .labels import Label, missing_picture, to_picture
 
@@ -150,7 +152,9 @@ def _weight(score: Any) -> float:
 
 
 def _polygons(segmentation: Any, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """Return relative (K, 2) outlines; none of a run-length mask or of what is no outline."""
+    """Return relative (K, 2) outlines; none of what is neither outline nor run-length mask."""
+    if isinstance(segmentation, dict):
+        return _decoded(segmentation, size)
     if not isinstance(segmentation, list):
         return ()
     outlines = []
@@ -163,6 +167,17 @@ def _polygons(segmentation: Any, size: tuple[int, int]) -> tuple[np.ndarray, ...
             continue
         outlines.append((points.reshape(-1, 2) / size).astype(np.float32))
     return tuple(outlines)
+
+
+def _decoded(segmentation: Any, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """Return the outlines of a run-length mask; none where it is broken: its box is good."""
+    from pycocotools import mask
+
+    try:
+        rle = to_rle(segmentation, size, size, '')
+    except UserError:
+        return ()
+    return tuple((outline / size).astype(np.float32) for outline in contours(mask.decode(rle)))
 
 
 def write_coco(

@@ -25,10 +25,12 @@ class Batch(NamedTuple):
         targets: (N, 6) float32: picture of the batch, class, centre x, centre y, width, height,
             the last four relative to the picture; (N, 7) with their weights behind where some
             are soft labels.
+        masks: (N, S/4, S/4) uint8, as of `Sample`; None where masks are not learnt.
     """
 
     images: Tensor
     targets: Tensor
+    masks: Tensor | None = None
 
 
 class TrainingBatches:
@@ -131,7 +133,12 @@ def collate(samples: list[Sample]) -> Batch:
     targets = np.concatenate(rows).astype(np.float32)
     if (targets[:, 6] == 1).all():
         targets = np.ascontiguousarray(targets[:, :6])
-    return Batch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(targets))
+    masks = [s.masks for s in samples if s.masks is not None]
+    return Batch(
+        torch.from_numpy(images).permute(0, 3, 1, 2),
+        torch.from_numpy(targets),
+        torch.from_numpy(np.concatenate(masks)) if masks else None,
+    )
 
 
 def _start_worker(_: int) -> None:

@@ -28,16 +28,19 @@ class Cells(NamedTuple):
 
 
 def cells_of(head: Detect, outputs: tuple[Tensor, ...]) -> list[Cells]:
-    """Return the levels of a head's raw outputs (B, A * (5 + classes), H, W) in float32."""
-    levels = []
-    for output, anchors in zip(outputs, head.anchors, strict=True):
-        batch = len(output)
-        rows = output.float().view(batch, len(anchors), 5 + head.classes, -1).transpose(2, 3)
+    """Return the levels of a head's raw outputs (B, A * (5 + classes + masks), H, W) in float32.
+
+    Coefficients and prototypes of masks, which say nothing by themselves, are left out.
+    """
+    levels, classes = [], slice(5, 5 + head.classes)
+    for output, anchors in zip(outputs[: len(head.anchors)], head.anchors, strict=True):
+        grid = output.float().view(len(output), len(anchors), -1, *output.shape[2:])
+        rows = grid.flatten(3).transpose(2, 3)
         values = rows[..., :4].sigmoid() * 2
         size = values[..., 2:4].square() * anchors[None, :, None]
         size = size.clamp(min=LEAST_SIZE)
         boxes = torch.cat((values[..., :2] - 0.5, size), -1)
         levels.append(
-            Cells(boxes.flatten(1, 2), rows[..., 4].flatten(1), rows[..., 5:].flatten(1, 2))
+            Cells(boxes.flatten(1, 2), rows[..., 4].flatten(1), rows[..., classes].flatten(1, 2))
         )
     return levels

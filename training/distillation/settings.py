@@ -13,7 +13,7 @@ from ..models.layout import HEAD_INPUTS
 SCHEDULES = ('constant', 'cosine')
 CHOICES = ('weighted', 'best')
 LAYERS = 24  # before the head
-ANSWERS = {'output', 'classes', 'boxes'}  # the terms that compare the heads' outputs
+ANSWERS = {'output', 'classes', 'boxes'}  # the terms that compare every cell of the heads' outputs
 
 
 def _gain(help_text: str) -> Any:
@@ -38,6 +38,7 @@ class Distillation:
     distil_output: float | None = _gain('objectness-scaled soft targets')
     distil_classes: float | None = _gain('binary-classification distillation of scores')
     distil_boxes: float | None = _gain("distillation of boxes by their IoU with the teacher's")
+    distil_masks: float | None = _gain('distillation of the masks of cells (--task segment)')
 
     imitation_layers: str = _setting('16', 'Layers that are imitated, as 16 or 17,20,23.')
     imitation_psi: float = _setting(0.5, 'Share of the best IoU from which a cell is imitated.')
@@ -89,13 +90,14 @@ class Distillation:
             'output': self.distil_output,
             'classes': self.distil_classes,
             'boxes': self.distil_boxes,
+            'masks': self.distil_masks,
         }
         return {name: gain for name, gain in every.items() if gain is not None}
 
     @property
     def answers(self) -> bool:
         """Whether what teachers answer matters, and not their features alone."""
-        return bool(self.gains.keys() & ANSWERS) or self.teacher_choice == 'best'
+        return bool(self.gains.keys() & {*ANSWERS, 'masks'}) or self.teacher_choice == 'best'
 
     @property
     def imitated(self) -> tuple[int, ...]:

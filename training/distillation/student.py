@@ -35,7 +35,7 @@ def check_teachers(
 
     Raises:
         UserError: gains without teachers, teachers without gains or without an epoch, or of
-            other classes or anchors than the student.
+            other classes or anchors than the student, or without masks.
     """
     gains = settings.distillation.gains
     if gains and not teachers:
@@ -56,7 +56,10 @@ def check_teachers(
             'no epoch is left for the teacher: give a smaller --distil-close or --close-mosaic.'
         )
     if settings.distillation.answers:
-        check_answers(teachers, names, (anchors or teachers[0]).anchors)
+        masks = 'masks' in gains or (
+            settings.masks > 0 and settings.distillation.teacher_choice == 'best'
+        )
+        check_answers(teachers, names, (anchors or teachers[0]).anchors, masks)
 
 
 def student_task(

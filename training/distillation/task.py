@@ -16,6 +16,7 @@ from .binary import box_loss, score_loss
 from .channel_wise import channel_wise_loss
 from .grid import cells_of
 from .imitation import imitation_loss, imitation_mask
+from .masks import mask_loss
 from .pearson import pearson_loss
 from .schedule import strength
 from .settings import ANSWERS, Distillation
@@ -72,7 +73,7 @@ class DistillationTask(DetectionTask):
             pairs = {layer: (mine[layer], theirs[layer]) for layer in self.layers}
             self.adapters.append(Adapters(pairs, seed + number))
 
-    def forward(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, targets: Tensor, *masks: Tensor) -> dict[str, Tensor]:
         """Return `loss`, the parts of the detection loss, and `distil_…`, each term without gain.
 
         Without a teacher, before and after its epochs, the terms are not computed and given as 0.
@@ -80,22 +81,25 @@ class DistillationTask(DetectionTask):
         Args:
             images: (B, 3, S, S) float, RGB in 0..1.
             targets: as in `DetectionLoss`.
+            masks: one tensor where masks are learnt, as in `SegmentationLoss`.
         """
         settings = self.settings
         factor = strength(self.epoch, self.end, settings.distil_warmup, settings.distil_schedule)
         features, outputs = look(self.model, images, self.layers)
-        parts = self.loss(outputs, targets)
+        parts = self.loss(outputs, targets, *masks)
         if factor == 0:
             # Several processes wait for gradients of all parameters, those of adapters too.
             idle = sum(p.sum() for p in self.adapters.parameters()) * 0
             off = {f'distil_{name}': outputs[0].new_zeros(()) for name in self.gains}
             return {**parts, **off, 'loss': parts['loss'] + idle}
         answers = [teacher(images, self.layers) for teacher in self.teachers]
-        shares = self._shares(answers, targets, len(images))
-        masks = self._masks(features, targets, images) if 'imitation' in self.gains else {}
+        shares = self._shares(answers, len(images), targets, *masks)
+        near = self._near(features, targets, images) if 'imitation' in self.gains else {}
         total = parts['loss']
         for number, (their_features, their_outputs) in enumerate(answers):
-            terms = self._terms(number, features, outputs, their_features, their_outputs, masks)
+            terms = self._terms(number, features, outputs, their_features, their_outputs, near)
+            if 'masks' in self.gains:
+                terms['masks'] = mask_loss(outputs, their_outputs, targets, self.loss)
             for name, values in terms.items():
                 term = (shares[number] * values).mean()
                 total = total + self.gains[name] * factor * term * len(images)
@@ -110,14 +114,14 @@ class DistillationTask(DetectionTask):
         outputs: tuple[Tensor, ...],
         their_features: dict[int, Tensor],
         their_outputs: tuple[Tensor, ...],
-        masks: dict[int, Tensor],
+        near: dict[int, Tensor],
     ) -> dict[str, Tensor]:
-        """Return the values for the pictures, (B,), of every term beside one teacher."""
+        """Return the values for the pictures, (B,), of every term but masks beside one teacher."""
         settings, terms = self.settings, {}
         adapted = {layer: self.adapters[number](layer, features[layer]) for layer in self.layers}
         if 'imitation' in self.gains:
             terms['imitation'] = sum(
-                imitation_loss(adapted[layer], their_features[layer], masks[layer])
+                imitation_loss(adapted[layer], their_features[layer], near[layer])
                 for layer in settings.imitated
             )
         if 'cwd' in self.gains:
@@ -140,7 +144,7 @@ class DistillationTask(DetectionTask):
                 terms['boxes'] = box_loss(mine, theirs)
         return terms
 
-    def _masks(
+    def _near(
         self, features: dict[int, Tensor], targets: Tensor, images: Tensor
     ) -> dict[int, Tensor]:
         """Return which cells are imitated, (B, H, W) for every layer."""
@@ -157,16 +161,18 @@ class DistillationTask(DetectionTask):
         }
 
     @torch.no_grad()
-    def _shares(self, answers: list, targets: Tensor, batch: int) -> Tensor:
+    def _shares(self, answers: list, batch: int, targets: Tensor, *masks: Tensor) -> Tensor:
         """Return how much each teacher counts in each picture, (teachers, B)."""
         shares = targets.new_tensor(self.shares)[:, None].expand(-1, batch)
         if self.settings.teacher_choice == 'weighted' or len(answers) == 1:
             return shares
         losses = targets.new_zeros(len(answers), batch)
+        read = len(self.loss.anchors) + len(masks)  # a teacher may find masks that nobody learns
         for picture in range(batch):
-            own = targets[targets[:, 0] == picture].clone()
+            mine = targets[:, 0] == picture
+            own = targets[mine].clone()
             own[:, 0] = 0
             for number, (_, outputs) in enumerate(answers):
-                alone = tuple(output[picture : picture + 1] for output in outputs)
-                losses[number, picture] = self.loss(alone, own)['loss']
+                alone = tuple(output[picture : picture + 1] for output in outputs[:read])
+                losses[number, picture] = self.loss(alone, own, *(m[mine] for m in masks))['loss']
         return torch.nn.functional.one_hot(losses.argmin(0), len(answers)).T.float()

@@ -60,18 +60,26 @@ def channels_of(model: YOLOv5) -> list[int]:
     return channels
 
 
-def check_answers(teachers: Sequence[Checkpoint], names: Sequence[str], anchors: Tensor) -> None:
+def check_answers(
+    teachers: Sequence[Checkpoint], names: Sequence[str], anchors: Tensor, masks: bool = False
+) -> None:
     """Refuse teachers whose answers a student cannot be compared with.
 
     Args:
         teachers: one or more.
         names: the student's classes.
         anchors: the student's, (levels, A, 2) pixels.
+        masks: whether masks are among the answers.
 
     Raises:
-        UserError: other classes or other anchors than the student's.
+        UserError: other classes or other anchors than the student's, or no masks.
     """
     for teacher in teachers:
+        if masks and not teacher.masks:
+            raise UserError(
+                'a teacher finds boxes alone, of which no mask can be learnt; give one that was '
+                'trained with --task segment, or leave out --distil-masks.'
+            )
         if tuple(teacher.names or ()) != tuple(names):
             raise UserError(
                 'the teacher has other classes than the data; train it on the same classes in '

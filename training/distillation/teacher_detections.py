@@ -74,7 +74,7 @@ class DetectionFile:
 
     def add(self, picture: Path, image: np.ndarray) -> None:
         """Find the objects in a picture, (H, W, 3) uint8 BGR, and keep them."""
-        found = self._predictor.predict(image)
+        found = self._predictor.predict(image, masks=False)
         height, width = image.shape[:2]
         line = {
             'picture': str(picture),

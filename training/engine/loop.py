@@ -85,14 +85,14 @@ def run(
             'epoch': epoch,
             **means,
             'lr': state.optimizer.param_groups[0]['lr'],  # biases may have another in warm-up
-            'map50_95': measured.get('map50_95'),
-            'map50': measured.get('map50'),
+            **{name: measured.get(name) for name in settings.figures},
             'images_per_s': batches.pictures / seconds,
             'train_s': seconds,
             'evaluate_s': time.perf_counter() - started - seconds,
         }
         state.history.append(row)
-        state.metrics = {k: measured.get(k) for k in ('map50_95', 'map50', 'per_class', 'images')}
+        kept = (*settings.figures, 'per_class', 'images')
+        state.metrics = {name: measured.get(name) for name in kept}
         write_tensors(folder / RESUME, state.tensors(), {**state.numbers(), 'run': info['run']})
         write_results(state, folder, info)
         report(row)
@@ -119,10 +119,10 @@ def train_epoch(
         shown = progress(shown, title, len(batches), settings.batch)
     for number, batch in enumerate(shown):
         wanted = set_rates(optimizer, settings, state.epoch, number, len(batches))
-        images, targets = on_device(batch, world.device)
+        given = on_device(batch, world.device)
         state.task.epoch = state.epoch + number / len(batches)
         with _autocast(settings.precision, world.device):
-            parts = task(images, targets)
+            parts = task(*given)
         # Gradients are averaged over processes, but each loss stands for its own pictures.
         scaler.scale(parts['loss'] * world.size).backward()
         waiting += 1
@@ -146,10 +146,13 @@ def train_epoch(
     return means
 
 
-def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return images as float 0..1 and targets on the device; channels stay last in memory."""
-    images = batch.images.to(device, non_blocking=True).float().div_(255)
-    return images, batch.targets.to(device, non_blocking=True)
+def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, ...]:
+    """Return images as float 0..1, targets, and masks where there are some, on the device.
+
+    The images' channels stay last in memory.
+    """
+    images, *labels = (t.to(device, non_blocking=True) for t in batch if t is not None)
+    return images.float().div_(255), *labels
 
 
 def write_results(state: TrainingState, folder: Path, info: dict[str, Any]) -> None:
@@ -177,8 +180,9 @@ def resume(state: TrainingState, folder: Path, info: dict[str, Any], world: Worl
     tensors, numbers = read_tensors(folder / RESUME)
     if numbers is None:
         raise UserError(f'{folder / RESUME} was not written by kd-yolo train; give another --out.')
+    saved = {**Settings().to_dict(), **numbers['run']}  # a setting that came later: its default
     for name, value in info['run'].items():
-        if numbers['run'].get(name) != value:
+        if saved.get(name) != value:
             raise UserError(
                 f"the run in {folder} was started with another '{name}'; "
                 'give another --out to start a new one.'

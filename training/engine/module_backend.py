@@ -50,7 +50,8 @@ class ModuleBackend(Backend):
         """Run the network on (B, H, W, 3) uint8 BGR pictures whose sides are multiples of 32.
 
         Returns:
-            For each level (B, anchors * (5 + classes), H/stride, W/stride) float32.
+            For each level (B, anchors * (5 + classes + masks), H/stride, W/stride) float32, and
+            the prototypes (B, masks, H/4, W/4) where it has masks.
         """
         with _evaluating(self._module), torch.no_grad(), self._arithmetic():
             outputs = self._module(self._images(batch))

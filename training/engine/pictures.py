@@ -13,11 +13,13 @@ from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.drawing import class_colour, draw
 from kd_yolo_ros.frames.pictures import read_picture
 from kd_yolo_ros.letterbox import Letterbox
+from kd_yolo_ros.masks import Masks
 from kd_yolo_ros.metrics.report import write_whole
 from kd_yolo_ros.predictor import Predictor
 
-from ..data.dataset import DataSet
+from ..data.dataset import DataSet, Picture
 from ..data.loader import Batch
+from ..data.outlines import MASK_STRIDE, mask_of
 from ..data.sheet import grid
 
 MOST = 16  # pictures of a sheet
@@ -27,13 +29,17 @@ TILE = (270, 480)  # height and width of a prediction
 
 
 def write_batch(path: Path, batch: Batch) -> None:
-    """Write a training batch with its boxes: what the network really sees."""
+    """Write a training batch with its boxes and masks: what the network really sees."""
     images = batch.images[:MOST].permute(0, 2, 3, 1).numpy()
     tiles = []
     for number, image in enumerate(images):
         canvas = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         height, width = canvas.shape[:2]
-        targets = batch.targets[batch.targets[:, 0] == number].numpy()
+        mine = batch.targets[:, 0] == number
+        targets = batch.targets[mine].numpy()
+        if batch.masks is not None:
+            for row, mask in zip(targets, batch.masks[mine].numpy(), strict=True):
+                _tint(canvas, mask == 1, class_colour(int(row[1])))
         for _, class_id, x, y, w, h in targets[:, :6]:
             corners = np.array((x - w / 2, y - h / 2, x + w / 2, y + h / 2))
             pixels = corners * np.array((width, height, width, height))
@@ -43,9 +49,16 @@ def write_batch(path: Path, batch: Batch) -> None:
     _write(path, tiles)
 
 
+def _tint(canvas: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
+    """Colour what a mask covers, of the picture's size divided by MASK_STRIDE, half through."""
+    covered = mask.repeat(MASK_STRIDE, 0).repeat(MASK_STRIDE, 1)
+    canvas[covered] = (canvas[covered] + np.array(colour)) / 2
+
+
 def write_predictions(path: Path, predictor: Predictor, data: DataSet) -> None:
     """Write some pictures twice: with their labels, and with what the network finds."""
     step = max(1, len(data.pictures) // (MOST // 2))
+    with_masks = predictor.manifest.head.mask_coefficients > 0
     tiles = []
     for picture in data.pictures[::step][: MOST // 2]:
         image = read_picture(picture.file)
@@ -55,12 +68,25 @@ def write_predictions(path: Path, predictor: Predictor, data: DataSet) -> None:
             (picture.boxes * np.array((width, height, width, height)))[keep].astype(np.float32),
             np.ones(keep.sum(), np.float32),
             picture.class_ids[keep],
+            masks_of(picture, (height, width)).select(keep) if with_masks else None,
         )
         found = predictor.predict(image)
         found = found.select(found.scores >= SHOWN_SCORE)
         for what in (truth, found):
             tiles.append(Letterbox(*TILE)(draw(image, what, data.names))[0])
     _write(path, tiles)
+
+
+def masks_of(picture: Picture, size: tuple[int, int]) -> Masks:
+    """Return the labelled objects' masks on a picture of (height, width); none of mere boxes."""
+    crops = []
+    for polygons in picture.polygons:
+        if polygons:
+            ends = np.cumsum([len(polygon) for polygon in polygons])
+            crops.append(mask_of(np.concatenate(polygons), ends, *size).astype(bool))
+        else:
+            crops.append(np.zeros((0, 0), bool))
+    return Masks(size, np.zeros((len(crops), 2), np.int64), tuple(crops))
 
 
 def _write(path: Path, tiles: Sequence[np.ndarray]) -> None:

@@ -52,9 +52,9 @@ def module_predictor(
     height, width = imgsz
     manifest = Manifest(
         name=name or f'yolov5{model.size}',
-        task='detect',
+        task='segment' if model.head.masks else 'detect',
         class_names=tuple(names),
-        head=describe_head(model.head.anchors_px),
+        head=describe_head(model.head.anchors_px, model.head.masks),
         files=(ModelFile('weights', ('torch',), precision, InputSpec(width, height)),),
     )
     manifest.validate(manifest.name)

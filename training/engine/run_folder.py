@@ -70,13 +70,19 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def write_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Draw losses, AP and learning rate over the epochs."""
-    losses = [name for name in history[0] if name.startswith('distil_')]
+    titles = {
+        'mask_map50_95': 'masks AP50-95',
+        'mask_map50': 'masks AP50',
+        'miou': 'mean IoU',
+        'map50_95': 'AP50-95',
+        'map50': 'AP50',
+    }
+    losses = [name for name in history[0] if name == 'masks' or name.startswith('distil_')]
     panels = (
         ('Training loss of a picture', ('box', 'objectness', 'classes', *losses)),
-        ('AP on the select split', ('map50_95', 'map50')),
+        ('AP on the select split', tuple(titles)),
         ('Learning rate', ('lr',)),
     )
-    titles = {'map50_95': 'AP50-95', 'map50': 'AP50'}
     figure, every = make_figure('Training', '', 4.2, 11.0, len(panels))
     for axes, (title, keys) in zip(every, panels, strict=True):
         for key in keys:

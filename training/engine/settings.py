@@ -14,7 +14,7 @@ from kd_yolo_ros.errors import UserError
 
 from ..data.augmentation import Augmentation
 from ..distillation.settings import Distillation
-from ..models.layout import SIZES, STRIDES
+from ..models.layout import SIZES, STRIDES, TASKS
 
 OPTIMIZERS = ('sgd', 'adamw')
 SCHEDULES = ('linear', 'cosine')
@@ -32,6 +32,7 @@ def _setting(default: Any, help_text: str, choices: tuple[str, ...] | None = Non
 class Settings:
     """A training run's hyper-parameters; the defaults are YOLOv5's for training from scratch."""
 
+    task: str = _setting('detect', 'What is learnt: boxes, or boxes with masks.', tuple(TASKS))
     model: str = _setting('s', 'Size of the network.', tuple(SIZES))
     epochs: int = _setting(100, 'Passes over the data.')
     imgsz: int = _setting(640, 'Side of the square input in pixels, a multiple of 32.')
@@ -56,7 +57,7 @@ class Settings:
     ema_decay: float = _setting(0.9999, "Of the weights' moving average.")
     ema_warmup: float = _setting(2000.0, 'Steps over which the average grows to that memory.')
 
-    box: float = _setting(0.05, 'Gain of the box loss.')
+    box: float = _setting(0.05, 'Gain of the box loss, and of that of masks.')
     objectness: float = _setting(1.0, 'Gain of the objectness loss.')
     classes: float = _setting(0.5, 'Gain of the class loss.')
     label_smoothing: float = _setting(0.0, 'Classes are pushed to 1 - s/2 and s/2.')
@@ -84,6 +85,10 @@ class Settings:
                 raise UserError(f'{name} is {value!r}; it has to be one of {", ".join(known)}.')
         for holds, sentence in (
             (self.epochs >= 1, 'epochs has to be at least 1.'),
+            (
+                self.masks > 0 or self.distillation.distil_masks is None,
+                'distil_masks needs masks to learn: give --task segment.',
+            ),
             (self.batch >= 1, 'batch has to be at least 1.'),
             (
                 self.imgsz >= STRIDES[-1] and self.imgsz % STRIDES[-1] == 0,
@@ -117,6 +122,17 @@ class Settings:
         ):
             if not holds:
                 raise UserError(sentence)
+
+    @property
+    def masks(self) -> int:
+        """Coefficients of a mask; 0 where boxes alone are learnt."""
+        return TASKS[self.task]
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What an evaluation is kept for; epochs are compared by the first."""
+        boxes = ('map50_95', 'map50')
+        return ('mask_map50_95', 'mask_map50', 'miou', *boxes) if self.masks else boxes
 
     @property
     def mosaic_epochs(self) -> int:

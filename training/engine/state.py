@@ -27,6 +27,7 @@ class TrainingState:
         epoch: the next one, counted from 0.
         history: a row for each epoch so far.
         metrics: of the last epoch's evaluation, where there was one.
+        merit: the figure of `history` by which epochs are compared.
     """
 
     task: nn.Module
@@ -36,12 +37,13 @@ class TrainingState:
     epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, Any] | None = None
+    merit: str = 'map50_95'
 
     @property
     def best_epoch(self) -> int | None:
         """The epoch with the highest AP so far; None before the first evaluation."""
-        rated = [row for row in self.history if row.get('map50_95') is not None]
-        return max(rated, key=lambda row: row['map50_95'])['epoch'] if rated else None
+        rated = [row for row in self.history if row.get(self.merit) is not None]
+        return max(rated, key=lambda row: row[self.merit])['epoch'] if rated else None
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that is a tensor, by name."""

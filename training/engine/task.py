@@ -10,7 +10,7 @@ from ..models.yolov5 import YOLOv5
 
 
 class DetectionTask(nn.Module):
-    """Plain training of a detector.
+    """Plain training of a detector, or of one that finds masks too.
 
     Other tasks (a student with a teacher) have the same `model` and the same answer; everything
     of theirs that has parameters with gradients is optimized and saved along.
@@ -41,11 +41,12 @@ class DetectionTask(nn.Module):
             layer.eval()
         return self
 
-    def forward(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, targets: Tensor, *masks: Tensor) -> dict[str, Tensor]:
         """Return `loss` and its parts.
 
         Args:
             images: (B, 3, S, S) float, RGB in 0..1.
             targets: as in `DetectionLoss`.
+            masks: one tensor where masks are learnt, as in `SegmentationLoss`.
         """
-        return self.loss(self.model(images), targets)
+        return self.loss(self.model(images), targets, *masks)

@@ -26,6 +26,7 @@ from ..data.loader import TrainingBatches
 from ..data.picture_store import PictureStore
 from ..distillation.student import check_teachers, student_task
 from ..losses.detection import DetectionLoss, Gains
+from ..losses.segmentation import SegmentationLoss
 from ..models.checkpoint import Checkpoint
 from ..models.detect import COCO_ANCHORS
 from ..models.open import FORMAT
@@ -72,7 +73,7 @@ def train(
     machine: Machine | None = None,
     outlets: Outlets | None = None,
 ) -> list[dict[str, Any]]:
-    """Train a detector, or go on with an interrupted run in `folder`.
+    """Train a detector, with masks or without, or go on with an interrupted run in `folder`.
 
     Args:
         settings: everything that decides the result.
@@ -94,6 +95,7 @@ def train(
         UserError: settings and data do not fit together, or training failed.
     """
     machine, outlets = machine or Machine(), outlets or Outlets()
+    check_masks(settings, fit, select)
     if settings.precision == 'fp16' and world.device.type == 'cpu':
         raise UserError('fp16 needs a GPU; on a CPU give --precision bf16 or fp32.')
     tune_allocator()
@@ -117,10 +119,13 @@ def train(
         WeightAverage(model, settings.ema_decay, settings.ema_warmup),
         make_optimizer([task], settings),
         torch.amp.GradScaler(world.device.type, enabled=settings.precision == 'fp16'),
+        merit=settings.figures[0],
     )
     info = {
         'format': FORMAT,
         'architecture': f'yolov5{settings.model}',
+        'task': settings.task,
+        'masks': settings.masks,
         'names': list(fit.names),
         'anchors_px': model.head.anchors_px.tolist(),
         'imgsz': [settings.imgsz, settings.imgsz],
@@ -143,7 +148,9 @@ def train(
         outlets.say(f'Going on after epoch {state.epoch} of {settings.epochs}.')
     store = PictureStore(fit.pictures, settings.imgsz, machine.keep)
     batches = TrainingBatches(
-        Augmenter(fit.pictures, store, settings.augmentation, settings.outlines),
+        Augmenter(
+            fit.pictures, store, settings.augmentation, settings.outlines, settings.masks > 0
+        ),
         len(fit.pictures),
         settings.batch,
         settings.seed,
@@ -173,6 +180,20 @@ def train(
     if world.first and (folder / LAST).is_file():
         write_predictions(folder / 'predictions.jpg', predictor, select or fit)
     return state.history
+
+
+def check_masks(settings: Settings, fit: DataSet, select: DataSet | None) -> None:
+    """Refuse to learn masks of data that have none, or to choose epochs by them.
+
+    Raises:
+        UserError: no object has an outline.
+    """
+    for data in (fit, select) if settings.masks else ():
+        if data and not any(map(any, (picture.polygons for picture in data.pictures))):
+            raise UserError(
+                f'{data.description} has boxes and no outlines; give data with polygons, or '
+                'train a detector: --task detect.'
+            )
 
 
 def tune_allocator() -> None:
@@ -210,7 +231,7 @@ def _model(
         sizes = box_sizes(fit.pictures, settings.imgsz)
         anchors, why = fit_anchors(sizes, given, settings.anchor_ratio, settings.seed)
         outlets.say(why)
-    model = YOLOv5(settings.model, len(fit.names), torch.from_numpy(anchors))
+    model = YOLOv5(settings.model, len(fit.names), torch.from_numpy(anchors), settings.masks)
     if settings.freeze and not start:
         outlets.say(f'The first {settings.freeze} layers are frozen at random weights.')
     if start:
@@ -223,7 +244,7 @@ def _loss(settings: Settings, model: YOLOv5, fit: DataSet) -> DetectionLoss:
     if settings.class_balance is not None:
         counts = class_counts(fit.pictures, len(fit.names))
         weights = torch.from_numpy(class_weights(counts, settings.class_balance))
-    return DetectionLoss(
+    return (SegmentationLoss if settings.masks else DetectionLoss)(
         model.head,
         settings.imgsz,
         Gains(settings.box, settings.objectness, settings.classes),

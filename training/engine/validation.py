@@ -35,7 +35,11 @@ def ground_truth(data: DataSet) -> GroundTruth:
     """Return the labels in the form that metrics compare with; pictures are named by number."""
     pictures = {
         str(number): Truth(
-            picture.boxes.astype('float64'), picture.class_ids, picture.crowd, RELATIVE
+            picture.boxes.astype('float64'),
+            picture.class_ids,
+            picture.crowd,
+            RELATIVE,
+            picture.polygons,
         )
         for number, picture in enumerate(data.pictures)
     }

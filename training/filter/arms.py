@@ -51,8 +51,8 @@ def resampled_ap(data: DataSet, found: Sequence[Found]) -> ResampledAP:
     """Compare what a network found, picture by picture, with the labels."""
     truth = ground_truth(data)
     ap = CocoAP(truth, data.names, map_classes(data.names, truth))
-    for number, (detections, size) in enumerate(found):
-        ap.process(str(number), detections, size)
+    for number, one in enumerate(found):
+        ap.process(str(number), *one)
     return ResampledAP(ap)
 
 

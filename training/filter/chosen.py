@@ -32,6 +32,8 @@ def write_chosen(file: Path, model: Model, selection: Mapping[str, Any]) -> None
     info = {
         'format': FORMAT,
         'architecture': f'yolov5{checkpoint.size}',
+        'task': checkpoint.task,
+        'masks': checkpoint.masks,
         'names': list(model.class_names),
         'anchors_px': checkpoint.anchors.tolist(),
         'imgsz': list(model.imgsz),

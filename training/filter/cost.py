@@ -26,16 +26,17 @@ class Cost(NamedTuple):
     gflops: float
 
 
-def network_cost(size: str, classes: int, imgsz: tuple[int, int]) -> Cost:
+def network_cost(size: str, classes: int, imgsz: tuple[int, int], masks: int = 0) -> Cost:
     """Return the cost of a YOLOv5; nothing is computed.
 
     Args:
         size: n, s, m, l or x.
         classes: number of classes.
         imgsz: (height, width) of its input, pixels.
+        masks: coefficients of a mask; 0 for boxes alone.
     """
     with torch.device('meta'):
-        model = YOLOv5(size, classes).fuse()
+        model = YOLOv5(size, classes, masks=masks).fuse()
         picture = torch.empty(1, 3, *imgsz)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(picture)

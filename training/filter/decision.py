@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kd_yolo_ros.metrics.bootstrap import Difference, Interval
+from kd_yolo_ros.metrics.judged import BOX, MASK, TITLES
 
 PLAIN = 'plain'
 DISTILLED = 'distilled'  # the name of an arm that was given none
@@ -37,21 +38,23 @@ def corrected_level(level: float, candidates: int) -> float:
 def decide(differences: Mapping[str, Difference], seeds: Mapping[str, int]) -> Decision:
     """Take the best candidate whose AP50-95 is surely above plain's, or else plain.
 
+    Of networks that segment it is that of masks.
+
     Args:
         differences: candidate minus plain, by the candidate's name; intervals at
             `corrected_level`.
         seeds: how many networks there are of each, plain among them.
     """
-    best = max(differences, key=lambda name: differences[name].map50_95.difference)
-    sure = [name for name, found in differences.items() if found.map50_95.low > 0]
+    best = max(differences, key=lambda name: differences[name].judged.difference)
+    sure = [name for name, found in differences.items() if found.judged.low > 0]
     if sure:
-        best = max(sure, key=lambda name: differences[name].map50_95.difference)
+        best = max(sure, key=lambda name: differences[name].judged.difference)
     found = differences[best]
     label = DISTILLED if best == DISTILLED else f'{DISTILLED} ({best})'
     tried = '' if len(differences) == 1 else f', corrected for {len(differences)} tried,'
     figures = (
-        f'{in_points(found.map50_95.difference)} AP50-95 '
-        f'({percent(found.level)} interval{tried} {interval_text(found.map50_95)}) over plain'
+        f'{in_points(found.judged.difference)} {TITLES[MASK if found.mask_map50_95 else BOX]} '
+        f'({percent(found.level)} interval{tried} {interval_text(found.judged)}) over plain'
     )
     seeds_text = _seeds(seeds[best], seeds[PLAIN])
     if sure:

@@ -11,7 +11,7 @@ from pathlib import Path
 from kd_yolo_ros.checkpoints import open_predictor
 from kd_yolo_ros.frames.pictures import read_picture
 from kd_yolo_ros.manifest import AP_THRESHOLDS
-from kd_yolo_ros.metrics.found import Found, read_found, write_found
+from kd_yolo_ros.metrics.found import Found, compressed, read_found, write_found
 
 from ..data.dataset import DataSet
 from ..data.fingerprint import fingerprint
@@ -65,6 +65,6 @@ def find(
     found: list[Found] = []
     for picture in progress(data.pictures, title, len(data.pictures), ' pictures'):
         image = read_picture(picture.file)
-        found.append((predictor.predict(image), (image.shape[1], image.shape[0])))
+        found.append(compressed(predictor.predict(image), image))
     write_found(file, found)
     return found

@@ -32,10 +32,12 @@ class Model:
         name: of the training run, the file or the artifact.
         sha256: of the weights; of an artifact, of what would run on this machine, and how.
         class_names: by class id.
+        task: 'detect' or 'segment'.
         imgsz: (height, width) of the input, pixels.
         runtime: 'torch', or the one that an artifact runs on here.
         precision: 'fp32', or that of the artifact.
         size: n, s, m, l or x; None for an artifact.
+        masks: coefficients of a mask where there is a size; 0 for boxes alone.
         seed: of the training, where the weights tell.
         epoch: after which the weights were taken, where they tell.
         train_minutes: of the whole training run, where its folder is there.
@@ -45,10 +47,12 @@ class Model:
     name: str
     sha256: str
     class_names: tuple[str, ...]
+    task: str
     imgsz: tuple[int, int]
     runtime: str = 'torch'
     precision: str = 'fp32'
     size: str | None = None
+    masks: int = 0
     seed: int | None = None
     epoch: int | None = None
     train_minutes: float | None = None
@@ -84,9 +88,11 @@ def check_alike(
         across_arms: ask for one size of network and input in all arms, not only within each.
 
     Raises:
-        UserError: other classes than the data, other sizes, or the same weights twice.
+        UserError: other classes than the data, other tasks or sizes, masks to be judged by data
+            without, or the same weights twice.
     """
     every = [(arm, model) for arm, models in arms.items() for model in models]
+    _check_task(every, data)
     known: dict[tuple[str, str], Model] = {}  # by arm and weights
     for arm, model in every:
         if model.class_names != data.names:
@@ -109,6 +115,21 @@ def check_alike(
         known[arm, model.sha256] = model
 
 
+def _check_task(every: Sequence[tuple[str, Model]], data: DataSet) -> None:
+    first_arm, first = every[0]
+    for arm, model in every:
+        if model.task != first.task:
+            raise UserError(
+                f'{arm} {model.name} is a {model.task} network, but {first_arm} {first.name} is '
+                f'a {first.task} one; only networks of one task can be compared.'
+            )
+    if first.task == 'segment' and not any(any(p.polygons) for p in data.pictures):
+        raise UserError(
+            f'{data.description} has no outlines, by which networks that segment are judged; '
+            'give data with masks.'
+        )
+
+
 def _checkpoint(path: Path, weights: str | None) -> Model:
     if path.is_dir():
         run: Path | None = path
@@ -126,8 +147,10 @@ def _checkpoint(path: Path, weights: str | None) -> Model:
         name=run.resolve().name if run else path.stem,
         sha256=sha256_of(file),
         class_names=names_of(checkpoint, path),
+        task=checkpoint.task,
         imgsz=checkpoint.imgsz or DEFAULT_SIZE,
         size=checkpoint.size,
+        masks=checkpoint.masks,
         seed=seed,
         epoch=checkpoint.epoch,
         train_minutes=training_minutes(run) if run else None,
@@ -143,6 +166,7 @@ def _artifact(path: Path, precision: str) -> Model:
         name=artifact.manifest.name,
         sha256=hashlib.sha256(content.encode()).hexdigest(),
         class_names=tuple(artifact.manifest.class_names),
+        task=artifact.manifest.task,
         imgsz=(chosen.file.input.height, chosen.file.input.width),
         runtime=chosen.runtime,
         precision=chosen.precision,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kd_yolo_ros.metrics.bootstrap import BEYOND, Interval
+from kd_yolo_ros.metrics.judged import MASK, TITLES, judged_by, of_classes
 from kd_yolo_ros.metrics.markdown import machine, table
 
 from .decision import in_points, interval_text, percent
@@ -48,6 +49,10 @@ def tables(report: Report) -> list[Table]:
 
 def _arms(report: Report) -> Table:
     baseline = report['baseline']
+    figures = {'map50_95': 'AP50-95', 'map50': 'AP50'}
+    if judged_by(report['arms']) == MASK:
+        figures = {**figures, MASK: TITLES[MASK], 'mask_map50': 'mask AP50', 'miou': 'mIoU'}
+    compared = [key for key in figures if key != 'miou']
     ran_on: dict[str, dict[str, None]] = {}  # what of, by arm, in order
     for row in report['results']:
         ran_on.setdefault(row['arm'], {})[_ran_on(row)] = None
@@ -60,17 +65,16 @@ def _arms(report: Report) -> Table:
                 arm['name'],
                 arm['runs'],
                 ', '.join(ran_on[arm['name']]),
-                _with_sd(arm, 'map50_95'),
-                _with_sd(arm, 'map50'),
-                _delta(found and found['map50_95']),
-                _delta(found and found['map50']),
+                *(_with_sd(arm, key) for key in figures),
+                *(_delta(found and found[key]) for key in compared),
                 _number(arm['train_minutes'], 1),
                 _number(arm['gflops'], 2),
                 _number(parameters and parameters / 1e6, 2),
             ]
         )
     delta = f'over {baseline}, points'
-    head = ['arm', 'runs', 'ran on', 'AP50-95', 'AP50', f'AP50-95 {delta}', f'AP50 {delta}']
+    head = ['arm', 'runs', 'ran on', *figures.values()]
+    head += [f'{figures[key]} {delta}' for key in compared]
     return Table(
         f'{report["data"]}, {report["images"]} pictures ({_intervals(report)})',
         [*head, 'train min', 'GFLOPs', 'M parameters'],
@@ -80,21 +84,23 @@ def _arms(report: Report) -> Table:
 
 def _classes(report: Report) -> Table:
     arms, found = report['arms'], report['differences']
+    figure = judged_by(arms)
     rows = [
         [
             name,
             one['instances'],
-            *(_number(arm['per_class'][name]['map50_95'], 3) for arm in arms),
-            *(_delta(difference['per_class'][name]) for difference in found.values()),
+            *(_number(arm['per_class'][name][figure], 3) for arm in arms),
+            *(_delta(of_classes(values, figure).get(name)) for values in found.values()),
         ]
         for name, one in arms[0]['per_class'].items()
     ]
     head = ['class', 'objects', *(arm['name'] for arm in arms)]
     deltas = [f'{name} over {report["baseline"]}, points' for name in found]
-    return Table('AP50-95 by class', [*head, *deltas], rows)
+    return Table(f'{TITLES[figure]} by class', [*head, *deltas], rows)
 
 
 def _networks(report: Report) -> tuple[list[str], list[list[Any]]]:
+    masks = [MASK] if judged_by(report['results']) == MASK else []
     rows = [
         [
             row['arm'],
@@ -103,15 +109,14 @@ def _networks(report: Report) -> tuple[list[str], list[list[Any]]]:
             None if row['epoch'] is None else row['epoch'] + 1,
             row['input'],
             _ran_on(row),
-            _number(row['map50_95'], 3),
-            _number(row['map50'], 3),
+            *(_number(row[key], 3) for key in ['map50_95', 'map50', *masks]),
             _number(row['train_minutes'], 1),
             row['sha256'][:16],
         ]
         for row in report['results']
     ]
-    head = ['arm', 'run', 'seed', 'epoch', 'input', 'ran on', 'AP50-95', 'AP50', 'train min']
-    return [*head, 'sha256'], rows
+    head = ['arm', 'run', 'seed', 'epoch', 'input', 'ran on', 'AP50-95', 'AP50']
+    return [*head, *(TITLES[key] for key in masks), 'train min', 'sha256'], rows
 
 
 def _ran_on(row: Mapping[str, Any]) -> str:

@@ -10,24 +10,27 @@ import numpy as np
 
 from kd_yolo_ros.metrics.accuracy_plots import MAX_CLASSES
 from kd_yolo_ros.metrics.figure import GREY, GRID, legend, make_figure, to_png
+from kd_yolo_ros.metrics.judged import TITLES, judged_by, of_classes
 
 from .decision import in_points, percent
 
 Report = Mapping[str, Any]
 
 BASELINE = '#737373'
+NONE = dict.fromkeys(('difference', 'low', 'high'), np.nan)  # of a class without masks
 
 
 def comparison_plots(report: Report) -> dict[str, tuple[str, bytes]]:
     """Return {file name: (title, PNG)} of a report of the kind select or compare."""
     below = f'{report["data"]} · {report["images"]} pictures'
     figures, kind = {}, report['kind']
-    title = f'Difference of AP50-95 to {report["baseline"]}'
+    what = TITLES[judged_by(report['arms'])]
+    title = f'Difference of {what} to {report["baseline"]}'
     figures[f'{kind}-differences.png'] = title, _differences(title, below, report)
-    title = 'AP50-95 of every run'
+    title = f'{what} of every run'
     figures[f'{kind}-runs.png'] = title, _runs(title, below, report)
     if len({arm['gflops'] for arm in report['arms'] if arm['gflops']}) > 1:
-        title = 'AP50-95 over operations of a picture'
+        title = f'{what} over operations of a picture'
         figures[f'{kind}-gflops.png'] = title, _gflops(title, below, report)
     return figures
 
@@ -45,6 +48,7 @@ def _differences(title: str, below: str, report: Report) -> bytes:
     if len(names) < len(classes):
         below = f'the {len(names)} most frequent of {len(classes)} classes · {below}'
     found, colours = report['differences'], _colours(report)
+    judged = judged_by(report['arms'])
     level = percent(next(iter(found.values()))['level'])
     height = 2.0 + (len(names) + 1) * max(0.3, 0.17 * len(found))
     figure, axes = make_figure(title, f'{level} intervals · {below}', height)
@@ -52,7 +56,8 @@ def _differences(title: str, below: str, report: Report) -> bytes:
     axes.axhline(0.5, color=GRID, linewidth=1)
     rows = np.arange(len(names) + 1)
     for number, (arm, one) in enumerate(found.items()):
-        every = [one['map50_95'], *(one['per_class'][name] for name in names)]
+        by_class = of_classes(one, judged)
+        every = [one[judged], *(by_class.get(name, NONE) for name in names)]
         points = 100 * np.array([value['difference'] for value in every])
         ends = 100 * np.array([[value['low'], value['high']] for value in every])
         at = rows + 0.6 * ((number + 0.5) / len(found) - 0.5)
@@ -73,7 +78,7 @@ def _differences(title: str, below: str, report: Report) -> bytes:
     axes.set_ylim(len(names) + 0.6, -0.6)
     axes.tick_params(axis='y', length=0, labelsize=9)
     axes.grid(axis='x', color=GRID)
-    axes.set_xlabel(f'points of AP50-95 over {report["baseline"]} (in brackets: objects)')
+    axes.set_xlabel(f'points of {TITLES[judged]} over {report["baseline"]} (in brackets: objects)')
     legend(axes, list(found))
     return to_png(figure)
 
@@ -81,16 +86,17 @@ def _differences(title: str, below: str, report: Report) -> bytes:
 def _runs(title: str, below: str, report: Report) -> bytes:
     """Draw a dot for each run and a line at the mean of each arm."""
     arms, colours = report['arms'], _colours(report)
+    judged = judged_by(arms)
     figure, axes = make_figure(title, below, 1.9 + 0.45 * len(arms))
     for row, arm in enumerate(arms):
         values = _values_of(report, arm['name'])
         colour = colours[arm['name']]
         axes.plot(values, np.full(len(values), row), 'o', color=colour, alpha=0.7)
-        axes.vlines(arm['map50_95'], row - 0.25, row + 0.25, color=colour, linewidth=2.5)
-        text = f'{arm["map50_95"]:.3f}'
+        axes.vlines(arm[judged], row - 0.25, row + 0.25, color=colour, linewidth=2.5)
+        text = f'{arm[judged]:.3f}'
         axes.annotate(
             text,
-            (arm['map50_95'], row - 0.25),
+            (arm[judged], row - 0.25),
             (0, 2),
             textcoords='offset points',
             ha='center',
@@ -102,7 +108,7 @@ def _runs(title: str, below: str, report: Report) -> bytes:
     axes.tick_params(axis='y', length=0)
     axes.grid(axis='x', color=GRID)
     axes.margins(x=0.1)
-    axes.set_xlabel('AP50-95; the line is the mean of the arm (in brackets: runs)')
+    axes.set_xlabel(f'{TITLES[judged]}; the line is the mean of the arm (in brackets: runs)')
     return to_png(figure)
 
 
@@ -119,10 +125,11 @@ def _gflops(title: str, below: str, report: Report) -> bytes:
     axes.set_xlim(0, 1.1 * max(arm['gflops'] for arm in known))
     axes.grid(color=GRID)
     axes.set_xlabel('GFLOPs of a picture')
-    axes.set_ylabel('AP50-95')
+    axes.set_ylabel(TITLES[judged_by(report['arms'])])
     legend(axes, [arm['name'] for arm in known])
     return to_png(figure)
 
 
 def _values_of(report: Report, arm: str) -> Sequence[float]:
-    return [row['map50_95'] for row in report['results'] if row['arm'] == arm]
+    judged = judged_by(report['results'])
+    return [row[judged] for row in report['results'] if row['arm'] == arm]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kd_yolo_ros.metrics.bootstrap import ResampledAP
+from kd_yolo_ros.metrics.bootstrap import BOXES, MASKS, ResampledAP
 
 from .cost import network_cost
 from .models import Model
@@ -52,18 +52,21 @@ def arm_rows(arms: Mapping[str, Sequence[Model]], results: Sequence[Row]) -> lis
 
 
 def _arm(name: str, model: Model, rows: Sequence[Row]) -> Row:
-    cost = model.size and network_cost(model.size, len(model.class_names), model.imgsz)
+    classes = len(model.class_names)
+    cost = model.size and network_cost(model.size, classes, model.imgsz, model.masks)
     minutes = [row['train_minutes'] for row in rows]
+    figures = BOXES + MASKS if 'miou' in rows[0] else BOXES
+    whole = (*figures, 'miou') if figures != BOXES else figures
+    of_class = (*figures, 'iou') if figures != BOXES else figures
     return {
         'name': name,
         'runs': len(rows),
         'images': rows[0]['images'],
-        **{key: float(np.mean([row[key] for row in rows])) for key in ('map50_95', 'map50')},
-        **{f'{key}_sd': _sd([row[key] for row in rows]) for key in ('map50_95', 'map50')},
+        **_means(rows, whole),
+        **{f'{key}_sd': _sd([row[key] for row in rows]) for key in whole},
         'per_class': {
             name: {
-                'map50_95': float(np.mean([row['per_class'][name]['map50_95'] for row in rows])),
-                'map50': float(np.mean([row['per_class'][name]['map50'] for row in rows])),
+                **_means([row['per_class'][name] for row in rows], of_class),
                 'instances': one['instances'],
             }
             for name, one in rows[0]['per_class'].items()
@@ -74,6 +77,12 @@ def _arm(name: str, model: Model, rows: Sequence[Row]) -> Row:
     }
 
 
+def _means(rows: Sequence[Row], keys: Sequence[str]) -> Row:
+    """Return the mean of each figure; None where a row has none."""
+    columns = {key: [row[key] for row in rows] for key in keys}
+    return {key: None if None in c else float(np.mean(c)) for key, c in columns.items()}
+
+
 def _sd(values: Sequence[float]) -> float | None:
     """Return the sample's standard deviation; one value has none."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return float(np.std(values, ddof=1)) if len(values) > 1 and None not in values else None

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network is trained against: the YOLOv5 detection loss and its parts."""
+"""What a network is trained against: the YOLOv5 losses, of boxes and of masks, and their parts."""

@@ -20,6 +20,7 @@ class Positives(NamedTuple):
     """The cells of one level that answer for an object, M of them.
 
     Attributes:
+        target: (M,) row of the targets.
         picture: (M,) index into the batch.
         anchor: (M,) index into the level's anchors.
         row, column: (M,) cell.
@@ -29,6 +30,7 @@ class Positives(NamedTuple):
         weights: (M,) how certain their labels are, 1 for a person's.
     """
 
+    target: Tensor
     picture: Tensor
     anchor: Tensor
     row: Tensor
@@ -83,6 +85,7 @@ def assign(
     cell = torch.minimum(cell.clamp(min=0), cells.long() - 1)
     column, row = cell.unbind(1)
     return Positives(
+        target=target,
         picture=targets[target, 0].long(),
         anchor=anchor,
         row=row,

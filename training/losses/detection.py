@@ -9,13 +9,14 @@ cell of an uncertain label is asked for its score, not for certainty.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..models.detect import Detect
-from .assignment import ANCHOR_RATIO, assign
+from .assignment import ANCHOR_RATIO, Positives, assign
 from .iou import complete_iou
 
 # Objectness of the levels: the finest has most cells and hence the smallest mean.
@@ -34,6 +35,20 @@ class Gains:
     box: float = 0.05
     objectness: float = 1.0
     classes: float = 0.5
+
+
+class Matches(NamedTuple):
+    """What one level of a head says, and where it answers for objects.
+
+    Attributes:
+        grid: (B, A, values, H, W) logits, an anchor's values as in `Detect`.
+        found: the cells that answer, M of them.
+        rows: (M, values) what they say.
+    """
+
+    grid: Tensor
+    found: Positives
+    rows: Tensor
 
 
 class DetectionLoss(nn.Module):
@@ -84,7 +99,7 @@ class DetectionLoss(nn.Module):
         """Return `loss` (to be minimized: the sum of the parts times the batch) and its parts.
 
         Args:
-            outputs: of the head: (B, A * (5 + classes), H, W) logits for each level.
+            outputs: of the head: (B, A * (5 + classes + …), H, W) logits for each level.
             targets: (N, 6) picture, class, centre x, centre y, width, height, the last four
                 relative to the picture; (N, 7) with weights in 0..1, above 0, behind. N may be 0.
 
@@ -92,10 +107,31 @@ class DetectionLoss(nn.Module):
             {'loss', 'box', 'objectness', 'classes'}: scalars; the parts are weighted, detached
             and for one picture.
         """
-        box = outputs[0].new_zeros((), dtype=torch.float32)
+        return self.total(self.match(outputs, targets))
+
+    def match(self, outputs: tuple[Tensor, ...], targets: Tensor) -> list[Matches]:
+        """Return what each level says, and which of its cells answer for which objects.
+
+        Args:
+            outputs: as in `forward`, also of another head with the same anchors.
+            targets: as in `forward`.
+        """
+        levels = []
+        for output, anchors in zip(outputs, self.anchors, strict=True):
+            batch, _, height, width = output.shape
+            grid = output.float().view(batch, len(anchors), -1, height, width)
+            found = assign(targets, anchors, height, width, self.anchor_ratio)
+            rows = grid[found.picture, found.anchor, :, found.row, found.column]
+            levels.append(Matches(grid, found, rows))
+        return levels
+
+    def total(self, levels: list[Matches]) -> dict[str, Tensor]:
+        """Return what `forward` does, of what `match` gave."""
+        batch = len(levels[0].grid)
+        box = levels[0].grid.new_zeros(())
         objectness, classes = box.clone(), box.clone()
-        for output, anchors, balance in zip(outputs, self.anchors, LEVEL_BALANCE, strict=True):
-            part = self._level(output.float(), anchors, targets)
+        for level, balance in zip(levels, LEVEL_BALANCE, strict=True):
+            part = self._level(*level)
             box = box + part[0]
             objectness = objectness + balance * part[1]
             classes = classes + part[2]
@@ -103,33 +139,31 @@ class DetectionLoss(nn.Module):
         objectness = self.gains.objectness * objectness
         classes = self.gains.classes * classes
         return {
-            'loss': (box + objectness + classes) * len(outputs[0]),
+            'loss': (box + objectness + classes) * batch,
             'box': box.detach(),
             'objectness': objectness.detach(),
             'classes': classes.detach(),
         }
 
     def _level(
-        self, output: Tensor, anchors: Tensor, targets: Tensor
+        self, grid: Tensor, found: Positives, rows: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        batch, _, height, width = output.shape
-        grid = output.view(batch, len(anchors), 5 + self.classes, height, width)
-        found = assign(targets, anchors, height, width, self.anchor_ratio)
+        _, anchors, _, height, width = grid.shape
         wanted = grid.new_zeros(grid[:, :, 4].shape)
-        box = classes = output.new_zeros(())
+        box = classes = grid.new_zeros(())
         if len(found.picture):
-            rows = grid[found.picture, found.anchor, :, found.row, found.column]
             centre = rows[:, :2].sigmoid() * 2 - 0.5
             size = (rows[:, 2:4].sigmoid() * 2) ** 2 * found.anchors
             iou = complete_iou(torch.cat((centre, size), 1), found.boxes)
             # Relative to their mean; the factor is exactly 1 where all weights are.
             shares = found.weights * (len(found.weights) / found.weights.sum())
             box = (shares * (1 - iou)).mean()
-            place = (found.picture * len(anchors) + found.anchor) * height + found.row
+            place = (found.picture * anchors + found.anchor) * height + found.row
             asked = found.weights * iou.detach().clamp(min=0)
             wanted.view(-1).scatter_reduce_(0, place * width + found.column, asked, 'amax')
             if self.classes > 1:  # of a single class, objectness says all
-                classes = self._classes(rows[:, 5:], found.class_ids, shares)
+                names = slice(5, 5 + self.classes)
+                classes = self._classes(rows[:, names], found.class_ids, shares)
         objectness = functional.binary_cross_entropy_with_logits(grid[:, :, 4], wanted)
         return box, objectness, classes
 

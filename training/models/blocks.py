@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The building blocks of YOLOv5: convolution, bottleneck, cross-stage block and pooling.
+"""The building blocks of YOLOv5: convolution, bottleneck, cross-stage block, pooling, prototypes.
 
 Attribute names are those of the public checkpoints, so that their tensors load by name.
 """
@@ -92,6 +92,24 @@ class SPPF(nn.Module):
         for _ in range(3):
             pooled.append(self.m(pooled[-1]))
         return self.cv2(torch.cat(pooled, 1))
+
+
+class Proto(nn.Module):
+    """Prototypes that masks are composed of (Bolya et al., YOLACT, ICCV 2019, 3.1).
+
+    From the finest level of the pyramid at stride 8 to twice its resolution.
+    """
+
+    def __init__(self, c_in: int, hidden: int, c_out: int) -> None:
+        super().__init__()
+        self.cv1 = Conv(c_in, hidden, 3)
+        self.upsample = nn.Upsample(scale_factor=2, mode='nearest')
+        self.cv2 = Conv(hidden, hidden, 3)
+        self.cv3 = Conv(hidden, c_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, c_out, 2 H, 2 W)."""
+        return self.cv3(self.cv2(self.upsample(self.cv1(x))))
 
 
 class Concat(nn.Module):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads public YOLOv5 checkpoints (.pt): weights, class names, anchors and size.
+"""Reads public YOLOv5 checkpoints (.pt), also of segmentation: weights, names, anchors, size.
 
 Nothing in the file is executed; what is no YOLOv5 of the v6.0 layout is refused in a sentence.
 """
@@ -38,7 +38,6 @@ class Checkpoint:
         anchors: (3, 3, 2) float32, pixels.
         strides: pixels of a cell for each level.
         size: n, s, m, l or x.
-        task: 'detect'.
         epoch: the epoch it was saved after; None when training had ended.
         ema: whether these are the averaged weights, which are preferred where both are there.
         imgsz: (height, width) that it was trained with; None where the file does not tell.
@@ -50,7 +49,6 @@ class Checkpoint:
     anchors: Tensor
     strides: tuple[int, ...]
     size: str
-    task: str
     epoch: int | None
     ema: bool
     imgsz: tuple[int, int] | None = None
@@ -61,9 +59,19 @@ class Checkpoint:
         """Number of classes."""
         return _classes(self.state)
 
+    @property
+    def masks(self) -> int:
+        """Coefficients of a mask; 0 where it finds boxes alone."""
+        return _masks(self.state)
+
+    @property
+    def task(self) -> str:
+        """'detect' or 'segment'."""
+        return 'segment' if self.masks else 'detect'
+
     def build(self) -> YOLOv5:
         """Return the network with these weights, in eval mode."""
-        model = YOLOv5(self.size, self.classes)
+        model = YOLOv5(self.size, self.classes, masks=self.masks)
         model.load_state_dict(self.state)
         return model.eval()
 
@@ -90,7 +98,6 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         anchors=anchors_px(state),
         strides=STRIDES,
         size=size,
-        task='detect',
         epoch=epoch if type(epoch) is int and epoch >= 0 else None,
         ema=is_ema,
     )
@@ -164,17 +171,23 @@ def _size_of(tensors: Mapping[str, Tensor], path: Path) -> str:
     """Return the size whose tensors have exactly these names and shapes."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     bias = shapes.get(f'{HEAD}.m.0.bias', ())
-    if len(bias) == 1 and bias[0] % ANCHORS_PER_CELL == 0 and bias[0] > 5 * ANCHORS_PER_CELL:
+    if len(bias) == 1 and bias[0] % ANCHORS_PER_CELL == 0 and _classes(tensors) > 0:
         for size in SIZES:
             with torch.device('meta'):
-                expected = YOLOv5(size, _classes(tensors)).state_dict()
+                network = YOLOv5(size, _classes(tensors), masks=_masks(tensors))
+            expected = network.state_dict()
             if shapes == {name: tuple(tensor.shape) for name, tensor in expected.items()}:
                 return size
     raise UserError(f'{path} {_what_it_is(shapes)}')
 
 
 def _classes(tensors: Mapping[str, Tensor]) -> int:
-    return tensors[f'{HEAD}.m.0.bias'].shape[0] // ANCHORS_PER_CELL - 5
+    return tensors[f'{HEAD}.m.0.bias'].shape[0] // ANCHORS_PER_CELL - 5 - _masks(tensors)
+
+
+def _masks(tensors: Mapping[str, Tensor]) -> int:
+    last = tensors.get(f'{HEAD}.proto.cv3.conv.weight')
+    return len(last) if last is not None and last.dim() else 0
 
 
 def _what_it_is(shapes: Mapping[str, tuple]) -> str:
@@ -189,8 +202,6 @@ def _what_it_is(shapes: Mapping[str, tuple]) -> str:
         return f'has the layout from before YOLOv5 v6.0; {export}'
     if 'model.33.m.0.weight' in shapes:
         return f'is a YOLOv5 of four levels (P6), which is not read from .pt; {export}'
-    if any(name.startswith(f'{HEAD}.proto.') for name in shapes):
-        return f'is a segmentation model, which is not read from .pt; {export}'
     return f'is not one of the YOLOv5 sizes n, s, m, l, x; {export}'
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The anchor-based detection head: one 1x1 convolution per level of the pyramid.
+"""The anchor-based heads: one 1x1 convolution per level of the pyramid, and masks' prototypes.
 
-It returns the raw convolution outputs; losses and the decode turn them into boxes.
+They return the raw convolution outputs; losses and the decode turn them into boxes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kd_yolo_ros.manifest import Head
 
+from .blocks import Proto
 from .layout import STRIDES
 
 # Width and height in pixels of a 640 picture: k-means of COCO boxes, as published with YOLOv5.
@@ -34,18 +35,24 @@ class Detect(nn.Module):
     """Head of `classes` classes over feature maps with `channels` channels each.
 
     The buffer `anchors` is (levels, anchors, 2) in cells of the level's grid, as in the public
-    checkpoints; `anchors_px` gives it in pixels.
+    checkpoints; `anchors_px` gives it in pixels. An anchor's channels are x, y, w, h, objectness,
+    classes, and `masks` coefficients of a mask (see `Segment`).
     """
 
     def __init__(
-        self, classes: int, channels: tuple[int, ...], anchors: Tensor | None = None
+        self,
+        classes: int,
+        channels: tuple[int, ...],
+        anchors: Tensor | None = None,
+        masks: int = 0,
     ) -> None:
         super().__init__()
         self.classes = classes
+        self.masks = masks
         self.strides = STRIDES
         pixels = torch.tensor(COCO_ANCHORS) if anchors is None else anchors
         self.register_buffer('anchors', pixels.float() / self._stride_column())
-        self.outputs = (5 + classes) * self.anchors.shape[1]
+        self.outputs = (5 + classes + masks) * self.anchors.shape[1]
         self.m = nn.ModuleList(nn.Conv2d(c, self.outputs, 1) for c in channels)
         self.reset_bias()
 
@@ -63,25 +70,51 @@ class Detect(nn.Module):
 
         Without it the first steps are spent on pushing thousands of empty cells below 0.5.
         """
+        anchors, classes = self.anchors.shape[1], slice(5, 5 + self.classes)
         for conv, stride in zip(self.m, self.strides, strict=True):
-            bias = conv.bias.view(-1, 5 + self.classes)
+            bias = conv.bias.view(anchors, -1)
             bias[:, 4] = _logit(PRIOR_OBJECTS / (PRIOR_SIDE / stride) ** 2)
-            bias[:, 5:] = _logit(PRIOR_CLASS / self.classes if self.classes > 1 else SURE)
+            bias[:, classes] = _logit(PRIOR_CLASS / self.classes if self.classes > 1 else SURE)
             if self.classes == 1:  # which no loss trains
-                conv.weight.view(len(bias), 5 + self.classes, -1)[:, 5:] = 0
+                conv.weight.view(*bias.shape, -1)[:, classes] = 0
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, ...]:
-        """Return per level (B, anchors * (5 + classes), H/stride, W/stride), logits.
-
-        Channels of one anchor are x, y, w, h, objectness, classes.
-        """
+        """Return per level (B, anchors * (5 + classes + masks), H/stride, W/stride), logits."""
         return tuple(conv(x) for conv, x in zip(self.m, maps, strict=True))
 
 
-def describe_head(anchors_px: Tensor) -> Head:
+class Segment(Detect):
+    """Head that gives each anchor a mask: `masks` coefficients, and as many shared prototypes.
+
+    A mask is the prototypes summed up with the coefficients, before a sigmoid (Bolya et al.,
+    YOLACT, ICCV 2019).
+
+    Args:
+        classes, channels, anchors, masks: as of `Detect`.
+        width: channels of the prototypes' inner layers.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        channels: tuple[int, ...],
+        anchors: Tensor | None,
+        masks: int,
+        width: int,
+    ) -> None:
+        super().__init__(classes, channels, anchors, masks)
+        self.proto = Proto(channels[0], width, masks)
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, ...]:
+        """Return what `Detect` does, and the prototypes (B, masks, H/4, W/4) behind."""
+        protos = self.proto(maps[0])
+        return *super().forward(maps), protos
+
+
+def describe_head(anchors_px: Tensor, masks: int = 0) -> Head:
     """Return the head as a manifest tells it; `anchors_px` is (levels, anchors, 2)."""
     anchors = tuple(tuple((w, h) for w, h in level) for level in anchors_px.tolist())
-    return Head('anchor_grid', STRIDES, anchors)
+    return Head('anchor_grid', STRIDES, anchors, mask_coefficients=masks)
 
 
 def _logit(probability: float) -> float:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YOLOv5's sizes, strides and levels: what is known without loading PyTorch."""
+"""YOLOv5's sizes, strides, levels and tasks: what is known without loading PyTorch."""
 
 from __future__ import annotations
 
@@ -16,3 +16,6 @@ STRIDES = (8, 16, 32)  # pixels of a cell for each level of the pyramid
 
 # The layers whose outputs the head reads, at these strides.
 HEAD_INPUTS = (17, 20, 23)
+
+# What is learnt, and the numbers that an anchor of a public checkpoint has for its mask.
+TASKS = {'detect': 0, 'segment': 32}

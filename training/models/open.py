@@ -24,7 +24,7 @@ FORMAT = 1
 BEST = Path('weights', 'best.safetensors')
 
 # What else the description holds about the training is passed on as it is.
-OWN_KEYS = ('format', 'architecture', 'names', 'anchors_px', 'imgsz', 'epoch')
+OWN_KEYS = ('format', 'architecture', 'task', 'masks', 'names', 'anchors_px', 'imgsz', 'epoch')
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
@@ -95,12 +95,17 @@ def read_safetensors(path: Path) -> Checkpoint:
         anchors=anchors,
         strides=STRIDES,
         size=size,
-        task='detect',
         epoch=epoch if type(epoch) is int and epoch >= 0 else None,
         ema=True,
         imgsz=_imgsz(info.get('imgsz'), path),
         training={key: value for key, value in info.items() if key not in OWN_KEYS},
     )
+    task = info.get('task', checkpoint.task)  # what was written before there were two lacks it
+    if task != checkpoint.task or info.get('masks', checkpoint.masks) != checkpoint.masks:
+        raise UserError(
+            f'{path} holds weights to {checkpoint.task} with {checkpoint.masks} coefficients of '
+            f'masks, but says {task!r} with {info.get("masks")!r}; take another checkpoint.'
+        )
     if len(checkpoint.names) != checkpoint.classes:
         raise UserError(
             f'{path} has {len(checkpoint.names)} class names for {checkpoint.classes} classes.'

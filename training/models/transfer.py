@@ -20,8 +20,8 @@ def transfer(
 ) -> str:
     """Copy weights into a model of the same size; return one sentence that says what came along.
 
-    Of the head, boxes and objectness are taken where both have the same anchors, and the classes
-    that have the same names.
+    Of the head, boxes and objectness are taken where both have the same anchors, the classes
+    that have the same names, and masks where both have as many coefficients.
 
     Args:
         model: whose weights are replaced.
@@ -42,13 +42,23 @@ def transfer(
         for index, name in enumerate(checkpoint.names)
         if name in names and len(names) > 1  # the row of an only class stays untrained
     }
+    masks = model.head.masks
     for level, conv in enumerate(model.head.m):
         for part in ('weight', 'bias'):
             anchors = model.head.anchors.shape[1]
-            new = getattr(conv, part).view(anchors, BOX_VALUES + len(names), -1)
+            new = getattr(conv, part).view(anchors, BOX_VALUES + len(names) + masks, -1)
             old = checkpoint.state[f'{HEAD}m.{level}.{part}'].to(new)
-            old = old.view(anchors, BOX_VALUES + checkpoint.classes, -1)
+            old = old.view(anchors, BOX_VALUES + checkpoint.classes + checkpoint.masks, -1)
             new[:, :BOX_VALUES] = old[:, :BOX_VALUES]
             for to, source in same.items():
                 new[:, BOX_VALUES + to] = old[:, BOX_VALUES + source]
-    return f'{said}, the head too, with {len(same)} of {len(names)} classes.'
+            if masks and masks == checkpoint.masks:
+                new[:, -masks:] = old[:, -masks:]
+    said = f'{said}, the head too, with {len(same)} of {len(names)} classes'
+    if not masks:
+        return f'{said}.'
+    if masks != checkpoint.masks:
+        return f'{said}; its masks are new.'
+    protos = {k: v for k, v in checkpoint.state.items() if k.startswith(f'{HEAD}proto.')}
+    model.load_state_dict({**model.state_dict(), **protos})
+    return f'{said} and its masks.'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YOLOv5 in its v6.0 layout: backbone, feature pyramid and detection head, sizes n s m l x.
+"""YOLOv5 in its v6.0 layout: backbone, feature pyramid and head, sizes n s m l x.
 
 Tensor names are those of the public checkpoints (model.0.conv.weight … model.24.m.2.bias).
 """
@@ -9,8 +9,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .blocks import C3, SPPF, Concat, Conv
-from .detect import Detect
+from .detect import Detect, Segment
 from .layout import HEAD_INPUTS, SIZES
+
+PROTOTYPE_WIDTH = 256  # of size l
 
 
 class YOLOv5(nn.Module):
@@ -20,16 +22,23 @@ class YOLOv5(nn.Module):
         size: one of `SIZES`.
         classes: number of classes.
         anchors: (3, 3, 2) pixels; by default those for COCO.
+        masks: coefficients and prototypes of masks, 32 in public checkpoints; 0 for boxes alone.
     """
 
-    def __init__(self, size: str, classes: int, anchors: Tensor | None = None) -> None:
+    def __init__(
+        self, size: str, classes: int, anchors: Tensor | None = None, masks: int = 0
+    ) -> None:
         super().__init__()
         self.size = size
         layers = pyramid(size)
         channels = tuple(layers[i][1].cv3.conv.out_channels for i in HEAD_INPUTS)
         self.sources = [source for source, _ in layers]
         self.model = nn.ModuleList(layer for _, layer in layers)
-        self.model.append(Detect(classes, channels, anchors))
+        if masks:
+            width = scaled(PROTOTYPE_WIDTH, size)
+            self.model.append(Segment(classes, channels, anchors, masks, width))
+        else:
+            self.model.append(Detect(classes, channels, anchors))
 
     @property
     def head(self) -> Detect:
@@ -50,7 +59,7 @@ class YOLOv5(nn.Module):
         return outputs
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the raw head outputs of the three levels; shapes as in `Detect.forward`."""
+        """Return the head's raw outputs; shapes as in `Detect.forward` and `Segment.forward`."""
         features = self.features(images)
         return self.head([features[i] for i in HEAD_INPUTS])
 
@@ -63,15 +72,21 @@ class YOLOv5(nn.Module):
         return self
 
 
+def scaled(channels: int, size: str) -> int:
+    """Return how many channels of size l there are in another, a multiple of 8."""
+    _, share = SIZES[size]
+    return -(-int(channels * share) // 8) * 8
+
+
 def pyramid(size: str) -> list[tuple[int | None, nn.Module]]:
     """Return the layers before the head, each with the earlier layer it also reads, or None.
 
     Every layer reads the one before it; a `Concat` joins that with the layer named beside it.
     """
-    depth_share, width_share = SIZES[size]
+    depth_share, _ = SIZES[size]
 
     def c(channels: int) -> int:
-        return -(-int(channels * width_share) // 8) * 8
+        return scaled(channels, size)
 
     def d(bottlenecks: int) -> int:
         return max(round(bottlenecks * depth_share), 1)

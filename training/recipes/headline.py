@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kd_yolo_ros.metrics.judged import BOX, TITLES, judged_by
+
 
 def headline(report: Mapping[str, Any]) -> str:
     """Return what a step's report is read for first; nothing where that is not known.
@@ -17,14 +19,15 @@ def headline(report: Mapping[str, Any]) -> str:
     if decision:
         return f'takes {decision["arm"]}'
     best = report.get('best') or report
-    if best.get('map50_95') is not None:
-        return f'AP50-95 {best["map50_95"]:.3f}'
+    figure = judged_by([best])
+    if best.get(figure) is not None:
+        return f'{TITLES[figure]} {best[figure]:.3f}'
     rows = report.get('arms') or report.get('results') or []
-    measured = [
-        f'{_name(row)} {row["map50_95"]:.3f}' for row in rows if row.get('map50_95') is not None
-    ]
-    if measured:
-        return f'AP50-95 {", ".join(measured)}'
+    rows = [row for row in rows if row.get(BOX) is not None]
+    figure = judged_by(rows)
+    if rows:
+        measured = (f'{_name(row)} {row[figure]:.3f}' for row in rows)
+        return f'{TITLES[figure]} {", ".join(measured)}'
     if report.get('size_mb') is not None:
         return f'{report["size_mb"]:.1f} MB'
     return ''

@@ -17,6 +17,7 @@ from artifacts import scene, write_dataset
 from click.testing import CliRunner
 from random_yolov5 import random_yolov5
 from stiff import LAYERS, write_stiff_artifact
+from tiny_segmenter import write_squares_with_outlines, write_tiny_segmenter
 
 from kd_yolo_ros.artifact import load_artifact
 from kd_yolo_ros.backends import backend_class
@@ -164,6 +165,44 @@ def test_accuracy_aware_puts_the_right_layers_into_float(tmp_path):
     page = (tmp_path / 'report' / 'quantize.md').read_text()
     assert '| widen |' in page
     assert cv2.imread(str(tmp_path / 'report' / names[1])).shape[1] > 500
+
+
+def test_masks_choose_and_are_reported(tmp_path):
+    segmenter = write_tiny_segmenter(tmp_path / 'seg')
+    select, data = (write_squares_with_outlines(tmp_path / name) for name in ('select', 'data'))
+    for path in (data / 'images').iterdir():  # other pictures of the same squares
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), None, fx=2, fy=2))
+    output = run(
+        *(segmenter, '--calibration', write_scenes(tmp_path / 'scenes'), '--select', select),
+        *('--data', data, '--out', tmp_path / 'int8', '--calibrator', 'minmax'),
+        *('--method', 'accuracy-aware', '--report', tmp_path / 'report'),
+    )
+    assert 'mask AP50-95' in output
+    manifest = load_artifact(tmp_path / 'int8').manifest
+    for file in manifest.files:
+        for entry in file.accuracy:
+            assert entry['mask_map50'] > 0.9 and entry['mask_map50_95'] > 0.9 < entry['map50_95']
+    made = manifest.provenance['quantization']['files']
+    assert set(made) == {'onnxruntime-x64.onnx', 'openvino.xml'}
+    for record in made.values():
+        assert record['met'] and record['fp32_mask_map50_95'] > 0.9
+        for row in (record, *record['candidates'], *record['steps']):
+            assert row['mask_map50_95'] > 0.9 < row['map50_95']
+    page = (tmp_path / 'report' / 'quantize.md').read_text()
+    assert page.count('mask AP50-95 on select') == 4 and '| mask AP50 |' in page
+
+
+def test_masks_cannot_be_chosen_by_without_outlines(tmp_path):
+    segmenter, data = write_tiny_segmenter(tmp_path / 'seg'), write_dataset(tmp_path / 'boxes')
+    scenes = write_scenes(tmp_path / 'scenes')
+    words = (segmenter, '--calibration', scenes, '--out', tmp_path / 'int8')
+    with pytest.raises(UserError, match='tiny-seg segments, and boxes says of no object'):
+        run(*words, '--select', data)
+    assert not (tmp_path / 'int8').exists()
+    run(*words, '--data', data, '--runtime', 'onnxruntime')
+    for file in load_artifact(tmp_path / 'int8').manifest.files:
+        for entry in file.accuracy:
+            assert entry['map50_95'] > 0.9 and 'mask_map50_95' not in entry
 
 
 def test_dynamic_stands_beside_what_was_there(artifact, calibration, dataset, tmp_path):

@@ -17,6 +17,7 @@ from processes import kd_yolo
 from reports import read_report
 from shapes import write_shapes
 from synthetic_runs import synthetic_found, write_run
+from tiny_segmenter import write_squares_with_outlines, write_tiny_segmenter
 
 from kd_yolo_ros.artifact import write_artifact
 from kd_yolo_ros.errors import UserError
@@ -188,3 +189,61 @@ def test_names_of_arms(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match='give NAME=PATH'):
             named_paths(values, default, taken)
+
+
+def test_networks_that_segment_are_compared_by_masks(
+    tmp_path: Path, tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_squares_with_outlines(tmp_path / 'outlined')
+    write_dataset(tmp_path / 'boxes')
+    write_tiny_segmenter(tmp_path / 'seg')
+    words = ['--arm=a=seg', '--arm=b=seg', '--baseline=a', '--threads=1', '--out', 'out']
+
+    def invoke(*more: str) -> str:
+        return CliRunner().invoke(compare, [*words, *more], catch_exceptions=False).output
+
+    for _ in range(2):  # the second time from what was found
+        printed = invoke('--data', 'outlined')
+        report = read_report(tmp_path / 'out' / 'compare.json', 'compare')
+        assert report['differences']['b']['mask_map50_95'] == dict.fromkeys(
+            ('difference', 'low', 'high'), 0
+        )
+        assert all(arm['mask_map50_95'] > 0.9 and arm['miou'] > 0.9 for arm in report['arms'])
+        assert report['arms'][0]['mask_map50_95_sd'] is None
+        assert 'mask AP50-95 by class' in printed
+    page = (tmp_path / 'out' / 'compare.md').read_text()
+    assert 'mask AP50-95 over a, points' in page and 'mIoU' in page
+    assert 'Difference of mask AP50-95 to a' in page
+    check_pictures(tmp_path / 'out', 'compare-differences.png', 'compare-runs.png')
+    with pytest.raises(UserError, match='boxes has no outlines, by which networks that segment'):
+        invoke('--data', 'boxes')
+    with pytest.raises(UserError, match='c tiny is a detect network, but a tiny-seg is a segment'):
+        invoke('--data', 'outlined', f'--arm=c={tiny_artifact}')
+
+
+def test_of_networks_that_segment_the_better_masks_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Boxes say the opposite."""
+    monkeypatch.chdir(tmp_path)
+    data = read_dataset(write_shapes(tmp_path / 'shapes', 1, 30), 'select')
+    for number, (name, blur, mask_blur) in enumerate((('plain', 0.5, 4), ('other', 4, 0.5))):
+        model = describe_model(write_run(tmp_path / name, number, masks=32))
+        file = found_file(tmp_path / 'out', model, pictures_hash(data))
+        write_found(file, synthetic_found(data, blur, number, mask_blur=mask_blur))
+    words = ['--data', 'shapes', '--threads', '1', '--out', 'out']
+    words += ['--plain', 'plain', '--distilled', 'other']
+    printed = CliRunner().invoke(select, words, catch_exceptions=False).output
+    report = read_report(tmp_path / 'out' / 'select.json', 'select')
+    assert ' mask AP50-95 (95 % interval +' in report['decision']['sentence']
+    assert report['decision']['sentence'].startswith('distilled is taken: +')
+    assert report['differences']['distilled']['map50_95']['high'] < 0
+    assert report['decision']['run']['mask_map50_95'] > 0.5
+    assert 'mask AP50-95' in printed
+    chosen = open_checkpoint(tmp_path / 'out' / 'chosen.safetensors')
+    assert chosen.task == 'segment'
+    arms = chosen.training['provenance']['selection']['arms']
+    assert [arm['mask_map50_95'] for arm in arms] == [
+        arm['mask_map50_95'] for arm in report['arms']
+    ]

@@ -93,3 +93,17 @@ def test_errors_count_where_the_float_network_sees_objects():
     assert errors[0] == pytest.approx(1 / 6, rel=1e-3)
     assert errors[1] < 1e-5
     assert _error([[here]], [[expected]], None) == pytest.approx(1 / 48)
+
+
+def test_prototypes_weigh_as_much_as_all_heads_together():
+    head = Head('anchor_grid', (8,), (((8, 8), (16, 16)),), mask_coefficients=2)
+    random = np.random.default_rng(0)
+    expected = [random.normal(size=shape) for shape in ((1, 2 * 8, 2, 2), (1, 2, 4, 4))]
+
+    def error(of_heads: float, of_prototypes: float) -> float:
+        factors = 1 + of_heads, 1 + of_prototypes
+        got = [array * factor for array, factor in zip(expected, factors, strict=True)]
+        return _error([got], [expected], head, prototypes=True)
+
+    assert error(0.1, 0) == pytest.approx(error(0, 0.1)) == pytest.approx(0.01)
+    assert error(0.1, 0.2) == pytest.approx(0.05)

@@ -8,9 +8,13 @@ from pathlib import Path
 import onnx
 import pytest
 from artifacts import CLASS_NAMES, tiny_manifest, tiny_model, write_dataset
+from tiny_segmenter import write_squares_with_outlines, write_tiny_segmenter
 
+from kd_yolo_ros.artifact import load_artifact
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.manifest import Manifest
 from kd_yolo_ros.metrics.pool import open_sets, read_sets
+from kd_yolo_ros.predictor import Predictor
 from kd_yolo_training.compression.judge import Judge
 
 
@@ -20,10 +24,10 @@ def model(tmp_path) -> Path:
     return tmp_path / 'model.onnx'
 
 
-def judge(*given: str) -> Judge:
+def judge(*given: str, manifest: Manifest | None = None) -> Judge:
     sets = open_sets(given)
     read_sets(sets)
-    return Judge(tiny_manifest(), sets)
+    return Judge(manifest or tiny_manifest(), sets)
 
 
 def test_one_data_set(tmp_path, model):
@@ -53,3 +57,26 @@ def test_classes_that_do_not_fit_are_refused_at_once(tmp_path):
     (folder / 'classes.txt').write_text('one\ntwo\nthree\n')
     with pytest.raises(UserError, match='no class in common'):
         judge(str(folder))
+
+
+def test_masks_decide_where_there_are(tmp_path, monkeypatch):
+    artifact = load_artifact(write_tiny_segmenter(tmp_path / 'seg'))
+    (file,) = artifact.manifest.files
+    asked = []
+    predict = Predictor.predict
+    monkeypatch.setattr(
+        *(Predictor, 'predict'),
+        lambda self, picture, masks=True: asked.append(masks) or predict(self, picture, masks),
+    )
+    boxes, outlines = write_dataset(tmp_path / 'a'), write_squares_with_outlines(tmp_path / 'b')
+    verdicts = [
+        judge(str(data), manifest=artifact.manifest)(artifact.model_path(file), file)
+        for data in (boxes, outlines)
+    ]
+    assert verdicts[0].mask_map50_95 is None and verdicts[0].judged == verdicts[0].map50_95
+    assert list(verdicts[0].figures) == ['map50_95']
+    assert verdicts[1].mask_map50 == 1 and verdicts[1].judged == verdicts[1].mask_map50_95
+    assert list(verdicts[1].figures) == ['map50_95', 'mask_map50_95']
+    assert asked == [False] * 4 + [True] * 4, 'no mask is computed for boxes'
+    detector = judge(str(outlines))
+    assert not detector.masks, 'the network finds none'

@@ -85,6 +85,32 @@ def test_pixels_go_in_as_they_are_and_weights_have_8_bits(made):
     assert {details[i]['dtype'] for o in between for i in o['inputs']} == {np.int8}
 
 
+def test_prototypes_and_their_silu_are_float(pictures, tmp_path):
+    source = write_convolutions(tmp_path / 'model.tflite', bent=True)
+    TfliteQuantizer(source, pictures).write(tmp_path / 'int8.tflite', 'minmax')
+    interpreter = Interpreter(
+        str(tmp_path / 'int8.tflite'),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    details = {d['index']: d for d in interpreter.get_tensor_details()}
+    given = {
+        details[int(o['outputs'][0])]['name'].rstrip(';'): (
+            o['op_name'],
+            details[int(o['outputs'][0])]['dtype'],
+        )
+        for o in interpreter._get_ops_details()
+    }
+    assert given['raw'] == ('CONV_2D', np.float32)
+    assert given['last gate'] == ('LOGISTIC', np.float32)
+    assert given['output'] == ('MUL', np.float32)
+    assert given['gate'] == ('LOGISTIC', np.int8) and given['after'] == ('MUL', np.int8)
+    weight = next(
+        details[o['inputs'][1]] for o in interpreter._get_ops_details()
+        if details[int(o['outputs'][0])]['name'] == 'raw'
+    )  # fmt: skip
+    assert weight['dtype'] == np.int8
+
+
 def test_ranges_are_those_of_the_pictures(quantizer, floats, pictures):
     graph = _Graph.read(floats)
     ranges = quantizer.ranges('moving-average', None)

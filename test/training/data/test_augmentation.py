@@ -10,12 +10,7 @@ import numpy as np
 import pytest
 from shapes import COLOURS, write_shapes
 
-from kd_yolo_training.data.augmentation import (
-    OUTLINE_POINTS,
-    Augmentation,
-    Augmenter,
-    outline,
-)
+from kd_yolo_training.data.augmentation import Augmentation, Augmenter
 from kd_yolo_training.data.picture_store import PictureStore
 from kd_yolo_training.data.read import read_dataset
 
@@ -136,20 +131,6 @@ def test_blur_and_equalization(pictures):
         0.9 * np.diff(plain[rows].astype(int), axis=1).std()
     )
     assert equal[rows].std() > 1.1 * plain[rows].std()
-
-
-def test_outline_keeps_the_box():
-    angles = np.linspace(0, 2 * np.pi, 500, endpoint=False)
-    ring = np.stack((np.cos(angles), 2 * np.sin(angles)), 1).astype(np.float32)
-    second = ring + (5, 1)
-    line = outline([ring, second], np.zeros(4))
-    assert line.shape == (OUTLINE_POINTS, 2) and line.dtype == np.float32
-    points = np.concatenate((ring, second))
-    np.testing.assert_allclose(line.min(0), points.min(0), atol=1e-3)
-    np.testing.assert_allclose(line.max(0), points.max(0), atol=1e-3)
-    box = outline([], np.array((0.1, 0.2, 0.5, 0.9)))
-    assert box.min(0).tolist() == pytest.approx([0.1, 0.2])
-    assert box.max(0).tolist() == pytest.approx([0.5, 0.9])
 
 
 def test_importing_ultralytics_leaves_nothing_behind(tmp_path):

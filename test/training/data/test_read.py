@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from labelled import SQUARE, TRIANGLE, coco_json, write_pictures, write_yolo
+from pycocotools import mask
 
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics.dataset import open_dataset
@@ -153,7 +154,7 @@ def test_coco_polygons_crowd_and_sparse_ids(tmp_path):
         np.array([[8 / 64, 8 / 48, 24 / 64, 24 / 48], [16 / 64, 12 / 48, 48 / 64, 36 / 48]])
     )
     assert first.crowd.tolist() == [True, False]
-    assert first.polygons[0] == ()  # a run-length mask is read as its box
+    assert first.polygons[0] == ()  # its run-length mask is broken; the box is good
     assert first.polygons[1][0] * (64, 48) == pytest.approx(
         np.array([[16, 12], [48, 12], [32, 36]])
     )
@@ -231,6 +232,24 @@ def test_coco_comes_back_as_written(tmp_path):
     assert [a['area'] for a in content['annotations']] == [256, 32 * 24 / 2]
     with pytest.raises(UserError, match='lies outside'):
         write_coco(folder / 'c.json', before.pictures, before.names, folder / 'elsewhere')
+
+
+@pytest.mark.parametrize('compressed', [False, True])
+def test_run_length_masks_become_outlines(tmp_path, compressed):
+    """Two pieces, one of them over the whole height of the picture."""
+    picture = np.zeros((48, 64), np.uint8)
+    picture[:, 60:] = picture[4:10, 8:20] = 1
+    rle = mask.encode(np.asfortranarray(picture))
+    counts = [8 * 48 + 4, *[6, 42] * 11, 6, 38 + 40 * 48, 4 * 48]
+    if compressed:
+        counts = rle['counts'].decode()
+    crowd = {**SQUARE, 'segmentation': {'size': [48, 64], 'counts': counts}}
+    file = coco_json(write_pictures(tmp_path, 1) / 'a.json', [crowd], 1)
+    (one,) = read_coco(file, tmp_path / 'images').pictures
+    assert one.crowd.tolist() == [True] and len(one.polygons[0]) == 2
+    pixels = [(outline * (64, 48)).ravel().tolist() for outline in one.polygons[0]]
+    back = mask.merge(mask.frPyObjects(pixels, 48, 64))
+    assert back['counts'] == rle['counts']
 
 
 def test_area_of_an_outline():

@@ -23,7 +23,7 @@ from kd_yolo_training.engine.train import train
 from kd_yolo_training.engine.usable import usable
 from kd_yolo_training.engine.validation import validate
 from kd_yolo_training.models.checkpoint import Checkpoint
-from kd_yolo_training.models.tensor_file import read_tensors
+from kd_yolo_training.models.tensor_file import read_tensors, write_tensors
 from kd_yolo_training.models.yolov5 import YOLOv5
 
 CPU = World(torch.device('cpu'))
@@ -134,6 +134,15 @@ def test_another_run_in_the_folder_is_refused(data, tmp_path):
         train(Settings.from_dict({**QUICK, 'epochs': 1}), fewer, select, tmp_path, CPU)
 
 
+def test_a_run_from_before_there_were_tasks_goes_on(data, tmp_path):
+    settings = Settings.from_dict({**QUICK, 'epochs': 1})
+    rows = train(settings, data[0], None, tmp_path, CPU)
+    tensors, numbers = read_tensors(tmp_path / RESUME)
+    del numbers['run']['task']
+    write_tensors(tmp_path / RESUME, tensors, numbers)
+    assert train(settings, data[0], None, tmp_path, CPU) == rows
+
+
 def test_a_finished_run_is_not_repeated(data, tmp_path):
     fit, select = data
     settings = Settings.from_dict({**QUICK, 'epochs': 1})
@@ -210,7 +219,6 @@ def checkpoint(names, size='n'):
         anchors=model.head.anchors_px,
         strides=(8, 16, 32),
         size=size,
-        task='detect',
         epoch=None,
         ema=True,
     )

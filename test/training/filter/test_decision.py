@@ -23,6 +23,18 @@ def test_a_sure_gain_is_taken():
     )
 
 
+def test_of_networks_that_segment_the_masks_decide():
+    sure, unsure = Interval(0.014, 0.006, 0.021), Interval(0.03, -0.01, 0.05)
+    found = Difference(0.95, sure, sure, {}, unsure, unsure)
+    decision = decide({'cwd': found}, {'plain': 3, 'cwd': 3})
+    assert decision.arm == 'plain'
+    assert 'distilled (cwd) has +3.0 mask AP50-95 (95 % interval -1.0 to +5.0)' in (
+        decision.sentence
+    )
+    found = Difference(0.95, unsure, unsure, {}, sure, sure)
+    assert decide({'cwd': found}, {'plain': 3, 'cwd': 3}).arm == 'cwd'
+
+
 @pytest.mark.parametrize(
     'values', [(0.02, -0.001, 0.05), (0.02, 0.0, 0.05), (-0.02, -0.03, -0.01)]
 )

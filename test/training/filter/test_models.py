@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from shapes import NAMES, write_shapes
 from synthetic_runs import IMGSZ, write_run
@@ -51,6 +53,20 @@ def test_nothing_there(tmp_path):
         describe_model(tmp_path / 'nothing')
 
 
+def test_tasks_are_not_mixed(tmp_path, data):
+    boxes = describe_model(write_run(tmp_path / 'boxes', 0))
+    masks = describe_model(write_run(tmp_path / 'masks', 1, masks=32))
+    assert (boxes.task, masks.task, masks.masks) == ('detect', 'segment', 32)
+    check_alike({'a': [masks], 'b': [masks]}, data)
+    with pytest.raises(UserError, match='b boxes is a detect network, but a masks is a segment'):
+        check_alike({'a': [masks], 'b': [boxes]}, data)
+    outlined = [dataclasses.replace(p, polygons=((),) * len(p.boxes)) for p in data.pictures]
+    alone = dataclasses.replace(data, pictures=tuple(outlined))
+    with pytest.raises(UserError, match='has no outlines, by which networks that segment'):
+        check_alike({'a': [masks]}, alone)
+    check_alike({'a': [boxes]}, alone)
+
+
 def test_what_is_not_alike_is_refused(tmp_path, data):
     one = describe_model(write_run(tmp_path / 'one', 0))
     two = describe_model(write_run(tmp_path / 'two', 1))
@@ -74,6 +90,10 @@ def test_published_costs():
         found = network_cost(size, 80, (640, 640))
         assert found.parameters / 1e6 == pytest.approx(parameters, abs=0.05)
         assert found.gflops == pytest.approx(gflops, abs=0.1)
+    # With 32 prototypes and coefficients: 2.0 million, 7.1 GFLOPs.
+    masks = network_cost('n', 80, (640, 640), 32)
+    assert masks.parameters / 1e6 == pytest.approx(2.0, abs=0.05)
+    assert masks.gflops == pytest.approx(7.1, abs=0.1)
     half, whole = (network_cost('n', 80, (side, 640)).gflops for side in (320, 640))
     assert half == pytest.approx(whole / 2)
 

@@ -13,7 +13,8 @@ RECIPES = bundled()
 
 
 def test_the_promised_ones_are_there():
-    assert RECIPES.keys() >= {'cityscapes', 'driveu', 'scenes-n', 'scenes-tiny', 'traffic-lights'}
+    detect = {'cityscapes', 'driveu', 'scenes-n', 'scenes-tiny', 'traffic-lights'}
+    assert RECIPES.keys() >= {*detect, 'cityscapes-seg', 'scenes-seg-tiny'}
 
 
 @pytest.mark.parametrize('name', RECIPES)

@@ -14,6 +14,7 @@ from kd_yolo_training.recipes.headline import headline
         ({}, ''),
         ({'map50_95': 0.1234, 'map50': 0.2}, 'AP50-95 0.123'),
         ({'best': {'map50_95': 0.5}, 'epochs': []}, 'AP50-95 0.500'),
+        ({'best': {'map50_95': 0.5, 'mask_map50_95': 0.4}}, 'mask AP50-95 0.400'),
         ({'best': {'map50_95': None}}, ''),
         ({'size_mb': 7.46}, '7.5 MB'),
         ({'results': [{'runtime': 'tflite', 'precision': 'int8', 'map50_95': 0.3}, {}]},

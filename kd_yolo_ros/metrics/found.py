@@ -62,8 +62,8 @@ def find(predictor: Predicts, frames: Iterable[Frame], masks: bool = True) -> Li
     Args:
         predictor: of any network.
         frames: the pictures.
-        masks: of a network that segments, compute them too: a picture of three hundred objects
-            takes longer than the network.
+        masks: of a network that segments, compute them too: with the thresholds of AP, of
+            hundreds of objects in a picture.
     """
     found = []
     for frame in frames:

@@ -177,7 +177,8 @@ def test_it_goes_on_where_it_was(models, data, tmp_path, monkeypatch):
     asked = []
     predict = Predictor.predict
     monkeypatch.setattr(
-        Predictor, 'predict', lambda self, one: asked.append(self.file.path) or predict(self, one)
+        *(Predictor, 'predict'),
+        lambda self, *args: asked.append(self.file.path) or predict(self, *args),
     )
     out = tmp_path / 'out'
     before, _ = made(out, models[0], *pooled(data))
@@ -283,3 +284,19 @@ def test_models_that_segment_are_compared_by_masks(tmp_path, monkeypatch):
     page = (tmp_path / 'out' / 'report.md').read_text()
     assert '| mask AP50-95 | to FP32 |' in page and '## mask AP50-95 by class' in page
     assert 'mask AP50-95 against the best FP32' in page
+
+
+def test_outlines_that_come_later(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_tiny_segmenter(tmp_path / 'seg')
+    write_dataset(tmp_path / 'boxes')
+    write_squares_with_outlines(tmp_path / 'outlined')  # the same pictures
+    results = []
+    for data in ('boxes', 'outlined'):
+        words = ['seg', '--data', data, '--out', 'out', '--rounds', '0', '--json', 'r.json']
+        words += ['--runtime', 'onnxruntime', '--threads', '1']
+        CliRunner().invoke(report_verb, words, catch_exceptions=False)
+        results += read_report(tmp_path / 'r.json', 'report')['results']
+    assert 'mask_map50_95' not in results[0]
+    assert results[1]['mask_map50_95'] > 0.9, 'what was found for boxes alone does not serve'
+    assert results[0]['map50_95'] == results[1]['map50_95']

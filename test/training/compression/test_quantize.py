@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,21 @@ import pytest
 from artifacts import tiny_manifest
 from random_yolov5 import random_yolov5
 from stiff import stiff_model
+from tiny_segmenter import COEFFICIENTS, tiny_segmenter
 
 from kd_yolo_ros.backends import backend_class
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.manifest import InputSpec, ModelFile
+from kd_yolo_ros.manifest import Head, InputSpec, ModelFile
 from kd_yolo_training.cli.quantize import CALIBRATORS, METHODS, RUNTIMES
-from kd_yolo_training.compression import calibrated_graph, float_weights, ranges, targets
+from kd_yolo_training.compression import (
+    accuracy_aware,
+    calibrated_graph,
+    float_weights,
+    ranges,
+    targets,
+)
 from kd_yolo_training.compression import quantize as module
+from kd_yolo_training.compression.accuracy_aware import Outputs
 from kd_yolo_training.compression.candidates import AUTO
 from kd_yolo_training.compression.export import export_onnx
 from kd_yolo_training.compression.graph import decode_nodes, is_quantized, name_nodes
@@ -153,6 +162,42 @@ def test_dynamic_has_integer_convolutions_and_a_float_head(graph, noise, tmp_pat
         assert not np.array_equal(got, wanted)
 
 
+@pytest.fixture(scope='module')
+def segmenting(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp('float') / 'segment.onnx'
+    export_onnx(random_yolov5(masks=32), path, SIDE, SIDE)
+    return path
+
+
+@pytest.mark.parametrize(
+    ('runtime', 'method'),
+    [
+        *(('onnxruntime', 'default'), ('onnxruntime-vnni', 'default'), ('openvino', 'default')),
+        *(('onnxruntime-arm64', 'default'), ('onnxruntime', 'dynamic'), ('tensorrt', 'default')),
+    ],
+)
+def test_masks_have_prototypes_of_floats(segmenting, noise, tmp_path, runtime, method):
+    fp32 = fp32_file(segmenting, InputSpec(SIDE, SIDE))
+    file, _ = quantize(segmenting, fp32, runtime, noise[:2], tmp_path, method)
+    path = tmp_path / file.path
+    if path.suffix == '.onnx':
+        model = onnx.load(path)
+        integers = ('QuantizeLinear', 'DynamicQuantizeLinear')
+        given = [t for n in model.graph.node if n.op_type in integers for t in n.input]
+        assert not any(tensor.startswith('model.24.proto.cv3') for tensor in given)
+        assert any(tensor.startswith('model.24.proto.') for tensor in given)
+    inputs = noise[0]
+    if file.input.dtype == 'float32':  # TensorRT's; another runtime reads the same graph
+        inputs = noise[0].transpose(0, 3, 1, 2).astype(np.float32)
+    backend = backend_class('onnxruntime' if runtime == 'tensorrt' else runtime.partition('-')[0])
+    int8 = backend(path, file, 'int8', 1).infer(inputs)
+    expected = backend(segmenting, fp32, 'fp32', 1).infer(noise[0])
+    assert int8[-1].shape == (1, 32, SIDE // 4, SIDE // 4)
+    for got, wanted in zip(int8, expected, strict=True):
+        assert len(np.unique(got)) > 256
+        assert 0.95 < np.corrcoef(got.ravel(), wanted.ravel())[0, 1] < 1
+
+
 class Stern:
     """A judge to whom only float is good."""
 
@@ -184,6 +229,28 @@ def test_a_drop_that_cannot_be_met_is_said(tmp_path, monkeypatch, runtime, timed
     assert [step['kept'] for step in record['steps']] == [0, 1, 2, 3]
     assert all(('infer_ms' in step) == timed for step in record['steps'])
     assert '0.4000 lost where 0.003 were allowed' in said[-1]
+
+
+def test_layers_of_a_segmenter_are_ranked_by_its_prototypes_too(tmp_path, monkeypatch):
+    onnx.save(tiny_segmenter(), tmp_path / 'model.onnx')
+    fp32 = fp32_file(tmp_path / 'model.onnx', InputSpec(96, 64))
+    head = replace(Stern.manifest.head, mask_coefficients=COEFFICIENTS)
+    monkeypatch.setattr(Stern, 'manifest', replace(Stern.manifest, head=head))
+    seen = []
+    original = accuracy_aware._mean_square
+
+    def mean_square(got: Outputs, expected: Outputs, head: Head | None) -> float:
+        seen.append(([len(one) for one in got], head is not None))
+        return original(got, expected, head)
+
+    monkeypatch.setattr(accuracy_aware, '_mean_square', mean_square)
+    pictures = [np.full((1, 64, 96, 3), value, np.uint8) for value in (0, 200)]
+    _, record = quantize(
+        *(tmp_path / 'model.onnx', fp32, 'onnxruntime', pictures, tmp_path, 'accuracy-aware'),
+        *(Stern(), 'minmax'),
+    )
+    assert list(record['damage']) == ['signed']
+    assert ([3, 3], True) in seen and ([1, 1], False) in seen
 
 
 def test_methods_that_a_runtime_lacks(graph, noise, tmp_path):

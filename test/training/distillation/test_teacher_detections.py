@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from artifacts import SQUARES, scene
+from tiny_segmenter import write_tiny_segmenter
 
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.predictor import Predictor
@@ -96,3 +97,12 @@ def test_a_folder_that_cannot_be_made(tmp_path, tiny_artifact, teacher):
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match='cannot be written'):
         DetectionFile(Path(tmp_path / 'file'), tiny_artifact, teacher)
+
+
+def test_a_teacher_that_segments_computes_no_mask(tmp_path, pictures):
+    artifact = write_tiny_segmenter(tmp_path / 'seg')
+    predictor = Predictor(artifact, 'onnxruntime', thresholds=THRESHOLDS)
+    file = DetectionFile(tmp_path / 'out', artifact, predictor)
+    assert detect_all([file], pictures, all_of) == []
+    assert len(file[pictures[0].file]) == 1
+    assert 'masks' not in predictor.stages_ms

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 from time import perf_counter
-from typing import Dict, Optional, Sequence, Union
+from typing import Dict, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
@@ -16,11 +16,27 @@ from kd_yolo_ros.decode import decode, expected_outputs, prototypes
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.exports import open_model
-from kd_yolo_ros.letterbox import Letterbox, to_network_input
+from kd_yolo_ros.letterbox import Letterbox, Placement, to_network_input
 from kd_yolo_ros.manifest import READY_LAYOUTS, Manifest, ModelFile, Thresholds
-from kd_yolo_ros.masks import decode_masks
+from kd_yolo_ros.masks import Masks, decode_masks
 from kd_yolo_ros.nms import nms, strongest
 from kd_yolo_ros.selection import select
+
+
+class _Seen(NamedTuple):
+    """What the masks of the last picture's N detections are made of.
+
+    Attributes:
+        outputs: of the network; the next picture may overwrite them.
+        coefficients: (N, M) float32.
+        boxes: (N, 4) in network pixels.
+        placement: of the picture.
+    """
+
+    outputs: Sequence[np.ndarray]
+    coefficients: np.ndarray
+    boxes: np.ndarray
+    placement: Placement
 
 
 class Predictor:
@@ -32,8 +48,7 @@ class Predictor:
     Attributes:
         manifest: of the artifact.
         thresholds: what is kept; replace it to change what the next picture gives.
-        mask_scale: size of the next picture's masks as a share of the picture's, above 0 and at
-            most 1.
+        mask_scale: size of the next masks as a share of the picture's, above 0 and at most 1.
         running: runtime, provider, precision and threads that are really active.
         file: the model file in use.
         size_bytes: of that file, with all its parts.
@@ -111,6 +126,7 @@ class Predictor:
         self.size_bytes = size_bytes
         self.mask_scale = 1.0
         self.stages_ms: Dict[str, float] = {}
+        self._seen: Optional[_Seen] = None
         self._check(where)
         self._letterbox = Letterbox(file.input.height, file.input.width)
 
@@ -129,7 +145,8 @@ class Predictor:
 
         Args:
             picture: (H, W, 3) uint8 BGR of any size.
-            masks: compute what each object covers too, where the model segments.
+            masks: compute what each object covers too, where the model segments; `masks` can do so
+                later.
 
         Returns:
             Boxes in pixels of that picture, and masks in one of `mask_scale` times its size.
@@ -161,19 +178,36 @@ class Predictor:
             'decode': (decode_done - infer_done) * 1e3,
             'nms': (nms_done - decode_done) * 1e3,
         }
-        if masks and candidates.coefficients is not None:
-            height, width = (max(1, round(side * self.mask_scale)) for side in placement.source)
-            found = decode_masks(
-                candidates.coefficients[keep],
-                prototypes(outputs, manifest.head, self.file),
-                candidates.boxes[keep],
-                placement,
-                (self.file.input.height, self.file.input.width),
-                (height, width),
+        self._seen = None
+        if candidates.coefficients is not None:
+            self._seen = _Seen(
+                outputs, candidates.coefficients[keep], candidates.boxes[keep], placement
             )
-            detections = dataclasses.replace(detections, masks=found)
-            self.stages_ms['masks'] = (perf_counter() - nms_done) * 1e3
-        return detections
+        return dataclasses.replace(detections, masks=self.masks()) if masks else detections
+
+    def masks(self) -> Optional[Masks]:
+        """Compute what each object of the last picture covers.
+
+        Returns:
+            Masks in a picture of `mask_scale` times its size, in the order of its detections;
+            `stages_ms` then holds masks too. None where the model does not segment, or has seen no
+            picture.
+        """
+        if self._seen is None:
+            return None
+        started, scale = perf_counter(), self.mask_scale
+        outputs, coefficients, boxes, placement = self._seen
+        height, width = (max(1, round(side * scale)) for side in placement.source)
+        found = decode_masks(
+            coefficients,
+            prototypes(outputs, self.manifest.head, self.file),
+            boxes,
+            placement,
+            (self.file.input.height, self.file.input.width),
+            (height, width),
+        )
+        self.stages_ms['masks'] = (perf_counter() - started) * 1e3
+        return found
 
     def warm_up(self, runs: int = 2) -> None:
         """Run blank pictures, so that the first real one does not pay for first-time work."""

@@ -46,6 +46,11 @@ def main() -> None:
     given = parser.parse_args()
     try:
         artifact = open_model(given.artifact)
+        if artifact.manifest.head.layout != 'anchor_grid':
+            raise UserError(
+                f'{given.artifact}: nearness is measured where a network has an objectness, so in '
+                f'heads of layout anchor_grid, not {artifact.manifest.head.layout}.'
+            )
         file = float_onnx(artifact)
         if file.decode_inside:
             raise UserError(f'{file.path} decodes its boxes itself; export it without.')
@@ -75,8 +80,7 @@ def table(
     runtime = target.partition('-')[0]
     path = artifact.model_path(file)
     quantizer = QUANTIZERS[target](simplify(prepare(path, file.input)), calibration)
-    anchors = [len(level) for level in artifact.manifest.head.anchors]
-    expected = _cells(runtime, path, file, compared, anchors)
+    expected = cells(runtime, path, file, compared, artifact)
     candidates = [Candidate.usual(name, quantizer.silu_floors) for name in CALIBRATORS]
     others = [Candidate(candidates[0].calibrator, floor) for floor in quantizer.silu_floors[1:]]
     print("| calibrator | floor under SiLU | mean error of the score | of the side's logit |")
@@ -86,7 +90,7 @@ def table(
         int8 = replace(file, path=name, precision='int8')
         for one in [*others, *candidates]:
             quantizer.write(Path(folder) / name, one.calibrator, one.silu_floor)
-            got = _cells(runtime, Path(folder) / name, int8, compared, anchors)
+            got = cells(runtime, Path(folder) / name, int8, compared, artifact)
             score, side = errors(got, expected)
             print(
                 f'| {one.calibrator} | {one.silu_floor} | {score:.4f} | {side:.4f} |', flush=True
@@ -111,17 +115,20 @@ def errors(got: np.ndarray, expected: np.ndarray) -> Tuple[float, float]:
     return float(score), float(np.abs(got[:, 2:4] - expected[:, 2:4]).mean())
 
 
-def _cells(
-    runtime: str, path: Path, file: ModelFile, pictures: List[np.ndarray], anchors: List[int]
+def cells(
+    runtime: str, path: Path, file: ModelFile, pictures: List[np.ndarray], artifact: Artifact
 ) -> np.ndarray:
+    """Return the logits (cells, 5 + classes) of a model file; coefficients of masks are left."""
     backend = backend_class(runtime)(path, file, file.precision, None)
-    cells = []
+    wanted = 5 + len(artifact.manifest.class_names)
+    anchors = [len(level) for level in artifact.manifest.head.anchors]
+    found = []
     for picture in pictures:
         for output, count in zip(backend.infer(picture), anchors):
             channels = output.shape[1] // count
-            grid = output.reshape(count, channels, -1).transpose(0, 2, 1)
-            cells.append(grid.reshape(-1, channels).copy())
-    return np.concatenate(cells)
+            grid = output.reshape(count, channels, -1)[:, :wanted].transpose(0, 2, 1)
+            found.append(grid.reshape(-1, wanted).copy())
+    return np.concatenate(found)
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables of docs/quantization.md, from a checkpoint to what each way of quantizing is worth.
 
-Each step is a `kd-yolo` command, printed before it runs; finished artifacts are not made again.
+Each step is a `kd-yolo` command, printed before it runs and kept beside what it makes; finished
+artifacts are not made again.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
 import shlex
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import List
+from typing import List, Tuple
 
+from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import MANIFEST
 
+SIZE = 640  # pixels; the dynamic artifacts are made at half of it too
 AWARE = ('onnxruntime-vnni', 'openvino')
 EXPORTER = 'litert_torch'  # writes the float file for TFLite, in an environment of its own
 
@@ -35,6 +39,25 @@ def main() -> None:
     parser.add_argument('--rounds', default='20', help='0 leaves out times')
     parser.add_argument('--out', type=Path, default=Path('runs/int8'))
     given = parser.parse_args()
+    try:
+        make_table(given)
+    except UserError as error:
+        sys.exit(f'Error: {error}')
+
+
+def make_table(given: argparse.Namespace) -> None:
+    """Make the artifacts of a table and report on them.
+
+    Raises:
+        UserError: two artifacts would lie in one folder, or there lies one of another command.
+    """
+    named = collections.Counter(checkpoint.stem for checkpoint in given.checkpoints)
+    (stem, times) = named.most_common(1)[0]
+    if times > 1:
+        raise UserError(
+            f'{times} checkpoints are called {stem}, and artifacts are named after them; give '
+            'copies of different names.'
+        )
     models = TABLES[given.table](given)
     used = [one.partition('=')[0] for one in (*given.calibration, *given.select)]
     kd_yolo(
@@ -47,12 +70,12 @@ def main() -> None:
 
 def methods(given: argparse.Namespace) -> List[Path]:
     """Make the default and the accuracy-aware artifact of each checkpoint."""
-    tflite = ('tflite',) if find_spec(EXPORTER) else ()
+    tflite = tflite_exported()
     if not tflite:
         print(f'TFLite is left out: {EXPORTER} is not installed.', flush=True)
     made = []
     for checkpoint in given.checkpoints:
-        model = imported(given, checkpoint, 640, tflite)
+        model = imported(given, checkpoint, SIZE)
         made.append(quantized(given, model, 'default', (*AWARE, *tflite)))
         made.append(quantized(given, model, 'accuracy-aware', AWARE))
     return made
@@ -63,20 +86,26 @@ def dynamic(given: argparse.Namespace) -> List[Path]:
     return [
         quantized(given, imported(given, checkpoint, size), 'dynamic', ('onnxruntime',))
         for checkpoint in given.checkpoints
-        for size in (640, 320)
+        for size in (SIZE, SIZE // 2)
     ]
 
 
 TABLES = {'methods': methods, 'dynamic': dynamic}
 
 
-def imported(given: argparse.Namespace, checkpoint: Path, size: int, more: tuple = ()) -> Path:
-    """Return the FP32 artifact of a checkpoint at a size in pixels."""
+def imported(given: argparse.Namespace, checkpoint: Path, size: int) -> Path:
+    """Return the FP32 artifact of a checkpoint at a size in pixels; tables share it."""
     out = given.out / f'{checkpoint.stem}-{size}'
     names = ('--names', str(given.names)) if given.names else ()
+    more = tflite_exported() if size == SIZE else ()
     runtimes = repeated('--runtime', ('onnxruntime', 'openvino', *more))
     make(out, 'import', str(checkpoint), '--imgsz', str(size), *names, *runtimes)
     return out
+
+
+def tflite_exported() -> Tuple[str, ...]:
+    """Return TFLite's name where its float file can be written, of which the INT8 one is made."""
+    return ('tflite',) if find_spec(EXPORTER) else ()
 
 
 def quantized(given: argparse.Namespace, model: Path, method: str, runtimes: tuple) -> Path:
@@ -99,9 +128,16 @@ def quantized(given: argparse.Namespace, model: Path, method: str, runtimes: tup
 
 
 def make(out: Path, *arguments: str) -> None:
-    """Run a verb that writes an artifact, unless it is there."""
+    """Run a verb that writes an artifact, unless it is there and this verb has written it."""
+    record, line = out.with_name(f'{out.name}.command'), f'kd-yolo {shlex.join(arguments)}\n'
     if not (out / MANIFEST).is_file():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(line, encoding='utf-8')
         kd_yolo(*arguments, '--out', str(out))
+    elif not record.is_file() or record.read_text(encoding='utf-8') != line:
+        raise UserError(
+            f'{out} was made with other options than these; delete it, or give another --out.'
+        )
 
 
 def repeated(option: str, values: tuple) -> List[str]:

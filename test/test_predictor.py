@@ -160,6 +160,23 @@ def test_masks_only_where_they_are_wanted(segmenter, predictor):
     assert len(nothing) == len(nothing.masks) == 0 and nothing.masks.size == (30, 50)
 
 
+def test_masks_after_the_detections(segmenter, predictor):
+    picture, _ = scene(scale=2)
+    found = segmenter.predict(picture, masks=False)
+    segmenter.mask_scale = 0.5
+    masks = segmenter.masks()
+    segmenter.mask_scale = 1.0
+    assert masks.size == (64, 96) and segmenter.stages_ms['masks'] > 0
+    whole, again = segmenter.masks(), segmenter.predict(picture)
+    np.testing.assert_array_equal(found.class_ids, again.class_ids)
+    for index in range(3):
+        np.testing.assert_array_equal(whole.full(index), again.masks.full(index))
+    segmenter.predict(np.zeros_like(picture), masks=False)
+    assert len(segmenter.masks()) == 0, 'those of the last picture'
+    predictor.predict(picture)
+    assert predictor.masks() is None and 'masks' not in predictor.stages_ms
+
+
 def test_masks_are_the_callers_own(segmenter):
     picture, _ = scene([Square('red', 32, 1, 0)])
     first = segmenter.predict(picture)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -76,12 +77,12 @@ def write_squares_with_outlines(folder: Path) -> Path:
     return folder
 
 
-def write_tiny_segmenter(folder: Path) -> Path:
-    """Write the tiny segmenter as an artifact; return its folder."""
+def write_tiny_segmenter(folder: Path, **changes: Any) -> Path:
+    """Write the tiny segmenter as an artifact, its manifest changed; return its folder."""
     source = folder.parent / f'{folder.name}.onnx'
     onnx.save(tiny_segmenter(), source)
     head = replace(tiny_manifest().head, mask_coefficients=COEFFICIENTS)
-    manifest = tiny_manifest(name='tiny-seg', task='segment', head=head)
+    manifest = tiny_manifest(name='tiny-seg', task='segment', head=head, **changes)
     try:
         return write_artifact(folder, manifest, {'model.onnx': source}).folder
     finally:

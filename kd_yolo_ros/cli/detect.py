@@ -57,6 +57,7 @@ def detect(
     from kd_yolo_ros.frames.pictures import Pictures
     from kd_yolo_ros.frames.writer import PictureWriter, VideoWriter
     from kd_yolo_ros.metrics.report import new_report, write_json
+    from kd_yolo_ros.nodes import NODES
     from kd_yolo_ros.predictor import Predictor
 
     predictor = Predictor(artifact, runtime, precision, threads, provider=provider)
@@ -71,7 +72,8 @@ def detect(
     frames = open_source(source)
     if frames.length is None:
         raise UserError(
-            f'{source} has no end; watch it with the camera_node and the detector_node instead.'
+            f'{source} has no end; watch it with the camera_node and the '
+            f'{NODES[predictor.manifest.task]}_node instead.'
         )
     video = out / 'annotated.mp4'
     read, written = (frames.folder, out) if isinstance(frames, Pictures) else (Path(source), video)

@@ -71,6 +71,8 @@ def evaluate(
     )
     predictor.warm_up()
     source, truth = open_dataset(data, images)
+    if predictor.manifest.task == 'segment':
+        truth.check_masks()  # refuses now, not after the work
     frames = progress(source, 'evaluate', len(source))
     score = predictor.manifest.thresholds.score
     result = measure(predictor, frames, truth, class_map, details=True, score=score)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import click
 
@@ -23,6 +23,10 @@ from kd_yolo_ros.cli.common import (
 )
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import MAX_SIDE
+
+if TYPE_CHECKING:
+    from kd_yolo_ros.detections import Detections
+    from kd_yolo_ros.metrics.coco_ap import CocoAP
 
 VIDEO = 'annotated.mp4'
 
@@ -95,25 +99,34 @@ def replay(
     """Play SOURCE (bag, video, pictures or data set) into the inference node over DDS."""
     from kd_yolo_ros.exports import open_model
     from kd_yolo_ros.frames import open_source
-    from kd_yolo_ros.metrics.class_map import map_classes
+    from kd_yolo_ros.metrics.class_map import knows_masks, map_classes
+    from kd_yolo_ros.metrics.coco_ap import CocoAP
     from kd_yolo_ros.metrics.latency import percentiles
     from kd_yolo_ros.metrics.report import append_csv, new_report, write_json, write_report
+    from kd_yolo_ros.nodes import NODES
     from kd_yolo_ros.selection import select
 
     # Everything that can be refused is refused before a node is started.
     loaded = open_model(artifact)
-    names = loaded.manifest.class_names
+    names, task = loaded.manifest.class_names, loaded.manifest.task
     loaded.model_path(select(loaded.manifest, runtime, precision, provider).file)
     frames = open_source(source, size=size, topic=topic)
     if frames.length is None:
-        raise UserError(f'{source} has no end; start the camera_node and the detector_node.')
+        raise UserError(f'{source} has no end; start the camera_node and the {NODES[task]}_node.')
     if video and Path(source).resolve() == (out / VIDEO).resolve():
         raise UserError(
             f'{out / VIDEO} is what is read, and would be overwritten; give another --out.'
         )
     check_out(out, ['report.json', VIDEO])
     truth = _ground_truth(source, ground_truth)
-    mapping = map_classes(names, truth, class_map) if truth else None
+    ap = None
+    wants_masks = task == 'segment' and video
+    if truth:
+        mapping = map_classes(names, truth, class_map)
+        ap = CocoAP(truth, names, mapping, loaded.manifest.thresholds.score)
+        if task == 'segment' and knows_masks(truth.pictures.values(), mapping):
+            truth.check_masks()
+            wants_masks = True
 
     parameters: Dict[str, Any] = {
         'artifact': str(artifact.resolve()),
@@ -126,8 +139,6 @@ def replay(
     }
     if truth and mode == 'lossless':
         parameters.update(_ap_parameters())
-    task = loaded.manifest.task
-    wants_masks = task == 'segment' and bool(truth or video)
     played, process = _play(frames, names, task, wants_masks, parameters, mode, rate)
     values = played.diagnostics
     report = new_report(
@@ -149,11 +160,11 @@ def replay(
         },
         **process,
     )
-    if truth or video:
-        ap = _look_back(frames, played, names, truth, mapping, out if video else None)
-        if ap is not None:
-            report['ap'] = ap
-            report['missing_classes'] = mapping.missing if mapping else []
+    if ap or video:
+        _look_back(frames, played, names, ap, wants_masks, out if video else None)
+    if ap:
+        report['ap'] = ap.evaluate(details=True)
+        report['missing_classes'] = ap.class_map.missing
     report_path = write_report(out, report)
     if json_file:
         write_json(json_file, report)
@@ -201,13 +212,14 @@ def _play(
 ) -> Tuple[Any, Dict[str, Any]]:
     """Start the node, play everything into it, end it; return what came back and its process."""
     try:
-        from kd_yolo_ros.nodes.player import NAMESPACE, NODES, Player
+        from kd_yolo_ros.nodes.player import NAMESPACE, Player
     except ImportError as error:
         raise UserError(
             f'replay needs ROS 2, and {error.name} is not there; source a ROS distribution with '
             f'vision_msgs, or use the environment that make setup builds.'
         ) from None
     from kd_yolo_ros.cli.node_process import NodeProcess
+    from kd_yolo_ros.nodes import NODES
 
     compressed = next(iter(frames)).message_type == 'sensor_msgs/msg/CompressedImage'
     parameters['image_transport'] = 'compressed' if compressed else 'raw'
@@ -233,45 +245,61 @@ def _play(
 
 
 def _look_back(
-    frames: Any, played: Any, names: Any, truth: Any, mapping: Any, out: Optional[Path]
-) -> Optional[Dict[str, Any]]:
-    """Go through the source again with the answers: compute AP, draw the video."""
+    frames: Any,
+    played: Any,
+    names: Any,
+    ap: Optional[CocoAP],
+    masks: bool,
+    out: Optional[Path],
+) -> None:
+    """Go through the source again with the answers: judge them, draw the video."""
     import contextlib
 
-    from kd_yolo_ros.detections import Detections
     from kd_yolo_ros.drawing import draw
     from kd_yolo_ros.frames.writer import VideoWriter
-    from kd_yolo_ros.metrics.coco_ap import CocoAP
 
-    ap = CocoAP(truth, names, mapping) if truth else None
     with contextlib.ExitStack() as stack:
         writer = None
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             writer = stack.enter_context(VideoWriter(out / VIDEO, frames.fps))
         for frame in progress(frames, 'draw and judge', len(frames)):
-            answer = _answer(played, frame.name)
             try:
                 picture = frame.image
             except UserError:
                 continue  # the node has skipped it too, and counted it
-            key = truth.find(frame) if truth else None
+            height, width = picture.shape[:2]
+            answer = _answer(played, frame.name, (height, width) if masks else None)
+            key = ap.truth.find(frame) if ap else None
             if ap and key is not None:
-                ap.process(key, answer or Detections.empty(), (picture.shape[1], picture.shape[0]))
+                ap.process(key, answer, (width, height))
             if writer is not None:
-                writer.write(draw(picture, answer, names) if answer else picture)
-    return ap.evaluate(details=True) if ap else None
+                writer.write(draw(picture, answer, names))
 
 
-def _answer(played: Any, name: str) -> Any:
-    """Return the detections of a frame with their masks, where they were collected; or None."""
+def _answer(played: Any, name: str, size: Optional[Tuple[int, int]]) -> Detections:
+    """Return a frame's detections, with their masks where these were collected.
+
+    Args:
+        played: what came back.
+        name: of the frame; nothing was found where no answer came to it.
+        size: (height, width) of the frame, where masks were collected.
+    """
     import dataclasses
     import zlib
 
+    import numpy as np
+
+    from kd_yolo_ros.detections import Detections
+    from kd_yolo_ros.masks import Masks
     from kd_yolo_ros.packed_masks import unpack_masks
 
-    answer, packed = played.answers.get(name), played.masks.get(name)
-    if answer is None or packed is None:
+    answer = played.answers.get(name)
+    if answer is None:
+        masks = Masks(size, np.zeros((0, 2), np.int64), ()) if size else None
+        return dataclasses.replace(Detections.empty(), masks=masks)
+    packed = played.masks.get(name)
+    if packed is None:
         return answer
     return dataclasses.replace(answer, masks=unpack_masks(zlib.decompress(packed)))
 

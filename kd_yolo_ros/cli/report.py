@@ -112,6 +112,8 @@ def report(
     for one in loaded:
         for one_set in sets:
             class_maps(one_set, one.predictor.class_names)  # refuses now, not after the work
+            if one.predictor.manifest.task == 'segment':
+                one_set.truth.check_masks()
     read_sets(sets, _digests(exclude), progress)
     pictures = []
     if rounds:
@@ -158,11 +160,14 @@ def report(
 
 
 def _distinct(loaded: Sequence[Loaded]) -> List[Loaded]:
-    """Return each file on each runtime once: quantizations of one network bring its FP32 along."""
+    """Return each file on each runtime once: quantizations of one network bring its FP32 along.
+
+    With thresholds of its own it is another model: times and mean IoU depend on them.
+    """
     seen: Set[Any] = set()
     kept = []
     for one in loaded:
-        key = _key(one), one.predictor.class_names
+        key = _key(one), one.predictor.class_names, one.predictor.manifest.thresholds
         if key not in seen:
             kept.append(one)
         seen.add(key)
@@ -209,7 +214,7 @@ def _found(loaded: Loaded, sets: Sequence[LabelledSet], out: Path) -> List[List[
     every = []
     for one in sets:
         file = out / DETECTIONS / f'{_key(loaded)[:16]}-{one.digest[:16]}{kind}.npz'
-        found = read_found(file, len(one))
+        found = read_found(file, len(one), masks)
         if found is None:
             operating, predictor.thresholds = predictor.thresholds, AP_THRESHOLDS
             frames = progress(one.frames(), f'{title} {one.name}', len(one), ' pictures')

@@ -46,7 +46,8 @@ REFERENCE = ('onnxruntime', 'fp32')
     type=click.FloatRange(0, 1),
     default=0.01,
     show_default=True,
-    help='Most that AP50-95 (0 to 1) may fall in a precision below FP32.',
+    help='Most that AP50-95 (0 to 1; of masks, where there are) may fall in a precision below '
+    'FP32.',
 )
 @variant_options
 @common_options
@@ -146,6 +147,8 @@ def _on_data(loaded: Sequence[Loaded], data: Sequence[str]) -> List[Dict[str, An
     sets = open_sets(data)
     for one_set in sets:
         class_maps(one_set, loaded[0].predictor.class_names)  # refuses now, not after the work
+        if loaded[0].predictor.manifest.task == 'segment':
+            one_set.truth.check_masks()
     read_sets(sets, progress=progress)
     results: List[Dict[str, Any]] = []
     reference: List[Found] = []
@@ -157,7 +160,8 @@ def _on_data(loaded: Sequence[Loaded], data: Sequence[str]) -> List[Dict[str, An
             found.append(find(one.predictor, frames))
         answers = [answer for of_set in found for answer in of_set]
         reference = reference or answers
-        ap = pooled_ap(sets, one.predictor.class_names, found).evaluate()
+        score = one.predictor.manifest.thresholds.score
+        ap = pooled_ap(sets, one.predictor.class_names, found, score).evaluate()
         results.append({**describe(one), **compare_found(reference, answers), **ap})
     figure = judged_by(results)
     for result in results:
@@ -167,10 +171,13 @@ def _on_data(loaded: Sequence[Loaded], data: Sequence[str]) -> List[Dict[str, An
 
 def _judge(results: Sequence[Dict[str, Any]], max_drop: float) -> None:
     """Add `verdict` and `reason` to the results, of which the first is the reference."""
+    from kd_yolo_ros.metrics.judged import TITLES, judged_by
     from kd_yolo_ros.metrics.parity import differs
 
+    figure = TITLES[judged_by(results)]
     for result in results:
-        result['reason'] = differs(result, result['precision'], result.get('ap_drop'), max_drop)
+        drop = result.get('ap_drop')
+        result['reason'] = differs(result, result['precision'], drop, max_drop, figure)
         result['verdict'] = 'differs' if result['reason'] else 'ok'
     if results[0]['verdict'] == 'ok':
         results[0]['verdict'] = 'reference'
@@ -214,8 +221,10 @@ def _print(report: Dict[str, Any]) -> None:
 
 def _figures(result: Dict[str, Any], figure: Optional[str]) -> List[str]:
     counts = f'{result["unmatched"]}/{result["matched"] + result["unmatched"]}'
-    ap = [f'{result[figure]:.4f}', f'{-result["ap_drop"]:+.4f}'] if figure else []
-    return [counts, *ap]
+    if figure is None:
+        return [counts]
+    change = round(-result['ap_drop'], 4) + 0  # never -0
+    return [counts, f'{result[figure]:.4f}', f'{change:+.4f}']
 
 
 def _short(value: Optional[float]) -> Optional[str]:

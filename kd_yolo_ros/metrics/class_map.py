@@ -7,12 +7,13 @@ By name; by number where the data set has no names; or as the user's file says.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Union
 
+import numpy as np
 import yaml
 
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.metrics.ground_truth import GroundTruth
+from kd_yolo_ros.metrics.ground_truth import GroundTruth, Truth
 
 ClassMapFile = Union[None, str, Path, Mapping[Any, Any]]
 
@@ -134,6 +135,17 @@ def _model_class(
         return int(value)
     listed = ', '.join(names_model[:10]) + (', …' if len(names_model) > 10 else '')
     raise UserError(f'class map: the model has no class {value!r}, it has {listed}')
+
+
+def knows_masks(truths: Iterable[Truth], class_map: ClassMap) -> bool:
+    """Tell whether masks can be judged: an object of a class that the model has comes with one.
+
+    Crowd regions are no such objects.
+    """
+    known = list(class_map.to_model)
+    return any(
+        (truth.has_mask & ~truth.crowd & np.isin(truth.class_ids, known)).any() for truth in truths
+    )
 
 
 def _read(class_map: ClassMapFile) -> Mapping[Any, Any]:

@@ -2,7 +2,7 @@
 """COCO's average precision of boxes and masks, computed by pycocotools.
 
 300 detections per picture, IoU 0.50:0.95 (Lin et al., Microsoft COCO, 2014). Masks are measured
-where the model finds them and the data has them.
+where the model finds them and the data has them (`knows_masks`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics import confusion, curves
-from kd_yolo_ros.metrics.class_map import ClassMap
+from kd_yolo_ros.metrics.class_map import ClassMap, knows_masks
 from kd_yolo_ros.metrics.compared import ComparedMasks, ComparedPicture, to_xywh
 from kd_yolo_ros.metrics.ground_truth import GroundTruth, Truth
 from kd_yolo_ros.metrics.matching import instances as count_instances
@@ -61,7 +61,7 @@ class CocoAP:
     @cached_property
     def _knows_masks(self) -> bool:
         """Whether there are masks in the data, also in pictures that do not come."""
-        return any(one.has_mask.any() for one in self.truth.pictures.values())
+        return knows_masks(self.truth.pictures.values(), self.class_map)
 
     @property
     def has_masks(self) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from kd_yolo_ros.detections import Detections
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames.frame import Frame
-from kd_yolo_ros.metrics.class_map import ClassMapFile, map_classes
+from kd_yolo_ros.metrics.class_map import ClassMapFile, knows_masks, map_classes
 from kd_yolo_ros.metrics.coco_ap import CocoAP
 from kd_yolo_ros.metrics.confusion import SCORE
 from kd_yolo_ros.metrics.ground_truth import GroundTruth
@@ -66,6 +66,7 @@ def evaluate(
     """
     mapping = map_classes(predictor.class_names, truth, class_map)
     ap = CocoAP(truth, predictor.class_names, mapping, score)
+    masks = knows_masks(truth.pictures.values(), mapping)
     times = StageTimes()
     unlabelled = 0
     for frame in frames:
@@ -74,7 +75,7 @@ def evaluate(
             unlabelled += 1
         else:
             image = frame.image
-            ap.process(key, predictor.predict(image), (image.shape[1], image.shape[0]))
+            ap.process(key, predictor.predict(image, masks), (image.shape[1], image.shape[0]))
             times.add(predictor.stages_ms)
         if progress is not None:
             progress()

@@ -88,8 +88,14 @@ def write_found(file: Path, found: Sequence[Found]) -> None:
     write_whole(file, content.getvalue())
 
 
-def read_found(file: Path, pictures: int) -> Optional[List[Found]]:
-    """Return what `write_found` wrote of so many pictures; None where there is nothing whole."""
+def read_found(file: Path, pictures: int, masks: bool = False) -> Optional[List[Found]]:
+    """Return what `write_found` wrote; None where there is nothing whole, or not what is wanted.
+
+    Args:
+        file: that it was written to.
+        pictures: how many there have to be.
+        masks: there have to be masks of all pictures.
+    """
     try:
         with np.load(file) as content:
             arrays = {name: content[name] for name in content.files}
@@ -97,14 +103,16 @@ def read_found(file: Path, pictures: int) -> Optional[List[Found]]:
         parts = [np.split(arrays[name], ends) for name in ('boxes', 'scores', 'class_ids')]
         found = [Detections(*one) for one in zip(*parts)]
         sizes = [(int(width), int(height)) for width, height in arrays['sizes']]
-        masks = _masks(arrays)
+        encoded = _masks(arrays)
     except DAMAGED:
         return None
-    if not len(found) == len(sizes) == len(masks) == pictures:
+    if not len(found) == len(sizes) == len(encoded) == pictures:
         return None
-    if any(of is not None and len(of) != len(one) for one, of in zip(found, masks)):
+    if masks and any(of is None for of in encoded):
         return None
-    return [Found(*one) for one in zip(found, sizes, masks)]
+    if any(of is not None and len(of) != len(one) for one, of in zip(found, encoded)):
+        return None
+    return [Found(*one) for one in zip(found, sizes, encoded)]
 
 
 def _mask_arrays(masks: Sequence[Optional[EncodedMasks]]) -> Dict[str, np.ndarray]:

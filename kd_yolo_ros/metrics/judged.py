@@ -11,7 +11,8 @@ TITLES = {BOX: 'AP50-95', MASK: 'mask AP50-95'}
 
 def judged_by(results: Iterable[Mapping[str, Any]]) -> str:
     """Return BOX or MASK, the key of the figure in each of some results (or differences)."""
-    return MASK if all(result.get(MASK) is not None for result in results) else BOX
+    masks = [result.get(MASK) is not None for result in results]
+    return MASK if masks and all(masks) else BOX
 
 
 def of_classes(difference: Mapping[str, Any], figure: str) -> Dict[str, Any]:

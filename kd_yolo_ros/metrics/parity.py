@@ -116,15 +116,17 @@ def differs(
     precision: str,
     ap_drop: Optional[float] = None,
     max_drop: float = 0.01,
+    figure: str = 'AP50-95',
 ) -> Optional[str]:
     """Return why a comparison fails, None where it does not.
 
     Args:
         compared: `compare_found`'s answer.
         precision: of the other; 'fp32' is held to FP32_LIMITS.
-        ap_drop: AP50-95 of the reference less that of the other, in -1..1; None where unknown.
-            Where it is known, it alone decides on lower precisions.
+        ap_drop: AP of the reference less that of the other, in -1..1; None where unknown. Where
+            it is known, it alone decides on lower precisions.
         max_drop: most that it may be.
+        figure: the name of that AP.
     """
     if not compared['matched'] and not compared['unmatched']:
         return f'no detection with score > {SURE} on these pictures: nothing was compared'
@@ -133,7 +135,7 @@ def differs(
         if (compared.get(name) or 0) > limit:
             return f'{name} {compared[name]:.3g} > {limit:g}'
     if ap_drop is not None and ap_drop > max_drop:
-        return f'AP50-95 falls by {ap_drop:.4f} > {max_drop:g}'
+        return f'{figure} falls by {ap_drop:.4f} > {max_drop:g}'
     return None
 
 

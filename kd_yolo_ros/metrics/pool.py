@@ -17,7 +17,7 @@ import numpy as np
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames import Frame, Source
 from kd_yolo_ros.frames.held_out import HeldOut, picture_digest
-from kd_yolo_ros.metrics.class_map import ClassMap, ClassMapFile, map_classes
+from kd_yolo_ros.metrics.class_map import ClassMap, ClassMapFile, knows_masks, map_classes
 from kd_yolo_ros.metrics.coco_ap import CocoAP
 from kd_yolo_ros.metrics.confusion import SCORE
 from kd_yolo_ros.metrics.dataset import open_dataset
@@ -172,12 +172,10 @@ def has_masks(sets: Sequence[LabelledSet], names_model: Sequence[str]) -> bool:
         UserError: see `class_maps`; of all sets.
     """
     occurring = [class_maps(one, names_model)[0] for one in sets]
-    truths = (
-        _in_model_classes(one.truth.pictures[key], class_map)
+    return any(
+        knows_masks((one.truth.pictures[key] for key in one.keys), class_map)
         for one, class_map in zip(sets, occurring)
-        for key in one.keys
     )
-    return any((truth.has_mask & ~truth.crowd).any() for truth in truths)
 
 
 def class_maps(one: LabelledSet, names_model: Sequence[str]) -> Tuple[ClassMap, Set[int]]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -27,8 +27,26 @@ def to_rle(segmentation: Any, unit: Size, size: Tuple[int, int], where: str) -> 
         UserError: it is neither, or broken.
     """
     if isinstance(segmentation, dict):
-        return _resized(_checked_rle(segmentation, where), size)
+        from pycocotools import mask
+
+        (width, height), lengths = _runs(segmentation, unit, where)
+        runs = {'size': [height, width], 'counts': lengths}
+        return _resized(mask.frPyObjects(runs, height, width), size)
     return _filled(segmentation, unit, size, where)
+
+
+def check(segmentation: Any, unit: Optional[Size], where: str) -> None:
+    """Raise what `to_rle` would, without filling a picture.
+
+    Args:
+        segmentation: as in `to_rle`.
+        unit: likewise; None where that is not known yet.
+        where: names the object in messages.
+    """
+    if isinstance(segmentation, dict):
+        _runs(segmentation, unit, where)
+    else:
+        _points(segmentation, where)
 
 
 def box_rle(box: Sequence[float], size: Tuple[int, int]) -> Rle:
@@ -42,25 +60,28 @@ def _filled(outlines: Any, unit: Size, size: Tuple[int, int], where: str) -> Rle
 
     width, height = size
     factor = np.array([width / unit[0], height / unit[1]])
-    flat: List[List[float]] = []
+    flat = [(points * factor).ravel().tolist() for points in _points(outlines, where)]
+    return mask.merge(mask.frPyObjects(flat, height, width))
+
+
+def _points(outlines: Any, where: str) -> List[np.ndarray]:
+    """Return outlines, each (K, 2)."""
     try:
-        for outline in outlines:
-            points = np.asarray(outline, np.float64).reshape(-1, 2) * factor
-            if len(points) < 3 or not np.isfinite(points).all():
-                raise ValueError
-            flat.append(points.ravel().tolist())
+        points = [np.asarray(outline, np.float64).reshape(-1, 2) for outline in outlines]
+        if not points or not all(len(one) > 2 and np.isfinite(one).all() for one in points):
+            raise ValueError
     except (TypeError, ValueError):
         raise UserError(
             f'{where} has a broken segmentation, expected outlines of three or more points '
             'x1, y1, x2, y2, …'
         ) from None
-    return mask.merge(mask.frPyObjects(flat, height, width))
+    return points
 
 
-def _checked_rle(segmentation: Any, where: str) -> Rle:
-    """Return run lengths, compressed, if they fill their picture: pycocotools takes any."""
-    from pycocotools import mask
-
+def _runs(
+    segmentation: Any, unit: Optional[Size], where: str
+) -> Tuple[Tuple[int, int], List[int]]:
+    """Return the (width, height) and the lengths of runs that fill it: pycocotools takes any."""
     try:
         height, width = (int(side) for side in segmentation['size'])
         counts = segmentation['counts']
@@ -76,7 +97,12 @@ def _checked_rle(segmentation: Any, where: str) -> Rle:
             f'{where} has a broken segmentation, expected run lengths (counts) that add up to '
             'the pixels of its size'
         ) from None
-    return mask.frPyObjects({'size': [height, width], 'counts': lengths}, height, width)
+    if unit not in (None, (width, height)):
+        raise UserError(
+            f'{where} has a broken segmentation, expected run lengths of a picture of '
+            f'{unit[0]:g}x{unit[1]:g} pixels as the picture is, not of {width}x{height}'
+        )
+    return (width, height), lengths
 
 
 def _decompressed(counts: bytes) -> List[int]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kd_yolo_ros.metrics.rle import Rle, areas, paint
 
-UNLABELLED, VOID = -1, -2
+NOTHING, VOID = -1, -2
 
 
 class PixelCounts(NamedTuple):
@@ -44,13 +44,13 @@ def truth_map(
         size: (height, width).
 
     Returns:
-        (H, W) class ids, UNLABELLED or VOID.
+        (H, W) class ids, NOTHING or VOID.
     """
     if not len(rles):
-        return np.full(size, UNLABELLED, np.int32, order='F')
+        return np.full(size, NOTHING, np.int32, order='F')
     order = np.lexsort((-areas(rles), ~ignored))
     values = np.where(ignored, VOID, classes)
-    return paint([rles[row] for row in order], values[order].tolist(), UNLABELLED)
+    return paint([rles[row] for row in order], values[order].tolist(), NOTHING)
 
 
 def found_map(
@@ -63,13 +63,13 @@ def found_map(
     """Paint detections with a score of the threshold or above; the best lies on top.
 
     Returns:
-        (H, W) class ids or UNLABELLED.
+        (H, W) class ids or NOTHING.
     """
     order = np.argsort(-scores, kind='stable')[::-1]
     order = order[scores[order] >= threshold]
     if not len(order):
-        return np.full(size, UNLABELLED, np.int32, order='F')
-    return paint([rles[row] for row in order], classes[order].tolist(), UNLABELLED)
+        return np.full(size, NOTHING, np.int32, order='F')
+    return paint([rles[row] for row in order], classes[order].tolist(), NOTHING)
 
 
 def count_pixels(truth: np.ndarray, found: np.ndarray) -> PixelCounts:

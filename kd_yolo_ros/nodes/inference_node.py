@@ -7,6 +7,7 @@ The executor only puts the newest picture into a mailbox; one worker does everyt
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import threading
 import time
@@ -171,13 +172,13 @@ class InferenceNode(LifecycleNode):
                 values[name] = None
         model = values['artifact'] or DEFAULT
         artifact = open_model(model)
-        if is_bundled(artifact.folder):
-            self.get_logger().warning(NOTE)
         if artifact.manifest.task != self.task:
             raise UserError(
                 f"{model} is a model for task '{artifact.manifest.task}', but this "
                 f"node is for '{self.task}'; start the node of that task or give another artifact."
             )
+        if is_bundled(artifact.folder):
+            self.get_logger().warning(NOTE)
         predictor = Predictor(
             artifact,
             runtime=values['runtime'],
@@ -370,7 +371,7 @@ class InferenceNode(LifecycleNode):
         started = perf_counter()
         picture = to_picture(message)
         converted = perf_counter()
-        detections = predictor.predict(picture, masks=self._wants_masks())
+        detections = predictor.predict(picture, masks=False)
         predicted = perf_counter()
         answer = self._messages.fill(detections, message.header)
         filled = perf_counter()
@@ -389,9 +390,11 @@ class InferenceNode(LifecycleNode):
         if arrival.receive_ms is not None:
             stages['receive'] = arrival.receive_ms
         try:
-            if detections.masks is not None:
+            if self._wants_masks():
+                started = perf_counter()
+                detections = dataclasses.replace(detections, masks=predictor.masks())
                 self._publish_masks(detections, message.header)
-                stages['masks'] += (perf_counter() - published) * 1e3
+                stages['masks'] = (perf_counter() - started) * 1e3
             self._publish_annotated(picture, detections, message)
             self._publish_stages(stages)
         except Exception:  # the frame is answered: it must not count as skipped too
@@ -423,7 +426,7 @@ class InferenceNode(LifecycleNode):
     # Output beside the detections.
 
     def _wants_masks(self) -> bool:
-        """Tell whether anybody looks at the masks of the next picture."""
+        """Tell whether anybody looks at masks."""
         return False
 
     def _publish_masks(self, detections: Detections, header: Header) -> None:

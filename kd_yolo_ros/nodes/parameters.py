@@ -45,7 +45,12 @@ def declare(node: Node) -> None:
     """Declare all parameters; an override of a wrong type or range raises rclpy's exception."""
     unit = FloatingPointRange(from_value=0.0, to_value=1.0)
     rows: Sequence[Tuple[str, Any, str, Any]] = (
-        ('artifact', '', 'Model: an artifact or plain export; empty for the bundled one', None),
+        (
+            'artifact',
+            '',
+            'Model: an artifact or plain export; empty for the bundled detector',
+            None,
+        ),
         ('runtime', 'auto', 'Runtime that runs it: auto, onnxruntime, openvino, …', None),
         ('provider', '', 'What of the runtime executes: cpu, cuda, …; empty for its CPU', None),
         ('precision', 'auto', 'auto, fp32, bf16, fp16 or int8', None),

@@ -34,13 +34,12 @@ from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.frames.frame import Frame
 from kd_yolo_ros.frames.prefetch import prefetch
 from kd_yolo_ros.metrics.latency import STAGES
-from kd_yolo_ros.nodes import qos
+from kd_yolo_ros.nodes import NODES, qos
 from kd_yolo_ros.nodes.image_messages import nanoseconds, to_image
 from kd_yolo_ros.nodes.middleware_events import without_events, without_subscription_events
 from kd_yolo_ros.nodes.process import keep_large_buffers, use_large_image_transport
 
 NAMESPACE = f'/kd_yolo_replay_{os.getpid()}'  # others may run at the same time
-NODES = {'detect': 'detector', 'segment': 'segmenter'}  # by task
 CLOCK_PERIOD_S = 0.1  # between the frames; each frame sets the clock to its own stamp
 # So much before it, for the node should not have to handle both at once.
 CLOCK_LEAD_S = 0.005
@@ -87,7 +86,7 @@ class Played:
         latencies_ms: from sending to the answer, of the same frames.
         answers: detections by frame name, without their masks.
         masks: of those frames, packed (`kd_yolo_ros.packed_masks`) and compressed by zlib, where
-            they were asked for.
+            they were asked for; all of them are held in memory until the end (docs/evaluation.md).
         foreign: answers whose header belongs to no frame that was sent.
         stages_ms: every sample by stage.
         diagnostics: the last values the node gave, by key.
@@ -211,18 +210,20 @@ class Player:
         Raises:
             UserError: it never came, or somebody else publishes /clock here.
         """
-        started, masks = perf_counter(), self._collects_masks
+        started = perf_counter()
         self._wait(
-            lambda: (
-                self._active
-                and self._images.get_subscription_count() > 0
-                # The node computes masks only for subscribers that it knows of.
-                and (not masks or 'debug' in self.played.diagnostics.get('masks', ''))
-            ),
+            lambda: self._active and self._images.get_subscription_count() > 0,
             START_TIMEOUT_S,
             'the inference node did not become active',
         )
         self.played.start_s = perf_counter() - started
+        if self._collects_masks:
+            # The node computes masks only for subscribers that it knows of.
+            self._wait(
+                lambda: 'debug' in self.played.diagnostics.get('masks', ''),
+                START_TIMEOUT_S,
+                'the inference node did not see that its masks are wanted',
+            )
         if self._node.count_publishers('/clock') > 1:
             raise UserError(
                 'Another process publishes /clock in this ROS domain; stop it or set another '
@@ -251,12 +252,13 @@ class Player:
             self._send(item)
             self._wait(
                 lambda sent=self._sent[-1], seen=seen: (  # type: ignore[misc]
-                    (sent.answered_at is not None and self._has_masks(self._answer_count))
+                    sent.answered_at is not None
                     or (self._diagnostics_count >= seen + 2 and self._is_settled())
                 ),
                 ANSWER_TIMEOUT_S,
                 f'no answer came to {item.frame.name}',
             )
+            self._wait_for_masks(f'the masks of {item.frame.name} did not come')
             yield item.frame
         self._settle()
 
@@ -328,6 +330,7 @@ class Player:
             ANSWER_TIMEOUT_S,
             'the inference node did not account for every frame',
         )
+        self._wait_for_masks('the masks of some frames did not come')
         counts, played = self._counts(), self.played
         sent = played.frames.get('sent', 0)
         played.frames = {'sent': sent, **counts, 'lost': sent - counts['received']}
@@ -339,12 +342,12 @@ class Player:
     def _is_settled(self) -> bool:
         counts = self._counts()
         done = counts['processed'] + counts['replaced'] + counts['skipped']
-        answered = self._answer_count >= counts['processed']
-        return done == counts['received'] and answered and self._has_masks(counts['processed'])
+        return done == counts['received'] and self._answer_count >= counts['processed']
 
-    def _has_masks(self, answers: int) -> bool:
-        """Tell whether the masks of so many answers are here, if they are wanted at all."""
-        return not self._collects_masks or self._masks_count >= answers
+    def _wait_for_masks(self, problem: str) -> None:
+        """Wait for the masks of every answer that came, if they are wanted at all."""
+        if self._collects_masks:
+            self._wait(lambda: self._masks_count >= self._answer_count, ANSWER_TIMEOUT_S, problem)
 
     def _counts(self) -> Dict[str, int]:
         values = self.played.diagnostics

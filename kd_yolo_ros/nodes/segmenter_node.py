@@ -24,7 +24,8 @@ from kd_yolo_ros.packed_masks import FORMAT, pack_masks
 class SegmenterNode(InferenceNode):
     """Runs a segmentation model on every picture of the topic `image`.
 
-    Masks are computed only while somebody subscribes to a topic that shows them.
+    Masks are computed only while somebody subscribes to a topic that shows them, and after the
+    detections are published.
     """
 
     task = 'segment'
@@ -42,6 +43,10 @@ class SegmenterNode(InferenceNode):
         )
 
     def _configure(self) -> None:
+        if not self.get_parameter('artifact').value:
+            raise UserError(
+                'artifact has to be given: no segmentation model comes with kd_yolo_ros.'
+            )
         super()._configure()
         assert self._predictor is not None
         if len(self._predictor.class_names) > UNLABELLED:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,17 @@ from artifacts import CLASS_NAMES, HEIGHT, WIDTH, scene
 from frames.bag_writer import START_NS, compressed, detections, image, write_bag
 from jsonschema import validate
 from processes import TIMEOUT_S, kd_yolo
-from tiny_segmenter import write_tiny_segmenter
+from tiny_segmenter import write_squares_with_outlines, write_tiny_segmenter
 
+from kd_yolo_ros.cli.replay import _look_back
+from kd_yolo_ros.frames import open_source
 from kd_yolo_ros.frames.writer import VideoWriter
+from kd_yolo_ros.metrics.class_map import map_classes
+from kd_yolo_ros.metrics.coco_ap import CocoAP
+from kd_yolo_ros.metrics.ground_truth import read_ground_truth
+from kd_yolo_ros.nodes.player import Played
+from kd_yolo_ros.packed_masks import pack_masks
+from kd_yolo_ros.predictor import Predictor
 
 SCHEMA = Path(__file__).parents[2] / 'kd_yolo_ros' / 'metrics' / 'report.schema.json'
 IMAGES, TRUTH = 'sensor_msgs/msg/Image', 'vision_msgs/msg/Detection2DArray'
@@ -109,19 +118,63 @@ def test_masks_are_judged_and_drawn(dataset: Path, tmp_path: Path) -> None:
     ]
     for file in (dataset / 'labels').iterdir():
         file.write_text('\n'.join(rows))
+    # An answer without objects is one all the same.
+    cv2.imwrite(str(dataset / 'images' / 'nothing.png'), scene([], scale=SCALE)[0])
     artifact = write_tiny_segmenter(tmp_path / 'tiny-seg')
     report = replayed(tmp_path, dataset, '--artifact', artifact, '--mode', 'lossless')
-    assert report['frames']['processed'] == FRAMES
+    assert report['frames']['processed'] == report['ap']['images'] == FRAMES + 1
     assert report['ap']['map50_95'] > 0.9
     assert report['ap']['mask_map50'] == pytest.approx(1)
     assert report['ap']['mask_map50_95'] == pytest.approx(0.3)  # at 0.5, 0.55 and 0.6 of ten
     assert report['ap']['miou'] == pytest.approx(1 - missing**2)
-    assert report['stages_ms']['masks']['count'] == FRAMES
+    assert report['stages_ms']['masks']['count'] == FRAMES + 1
     video = cv2.VideoCapture(str(tmp_path / 'out' / 'annotated.mp4'))
     drawn = video.read()[1]
     left, top, right, bottom = boxes[2].astype(int)  # the largest one, blue
     inside = drawn[top + 20 : bottom - 5, left + 20 : right - 5].reshape(-1, 3).mean(0)
     assert inside[0] < 245 and inside[1:].max() > 10  # no longer the pure blue of the scene
+
+
+def test_masks_are_judged_with_frames_that_got_no_answer(tmp_path: Path) -> None:
+    folder = write_squares_with_outlines(tmp_path / 'set')
+    frames, truth = open_source(folder), read_ground_truth(folder)
+    predictor = Predictor(write_tiny_segmenter(tmp_path / 'tiny-seg'), 'onnxruntime')
+    played = Played()
+    for frame in frames:
+        played.answers[frame.name] = found = predictor.predict(frame.image)
+        played.masks[frame.name] = zlib.compress(pack_masks(found.masks))
+    names = predictor.class_names
+    results = []
+    for lost in ([], ['0.png']):
+        for name in lost:
+            del played.answers[name], played.masks[name]
+        ap = CocoAP(truth, names, map_classes(names, truth))
+        _look_back(frames, played, names, ap, True, None)
+        results.append(ap.evaluate())
+    assert results[0]['miou'] == pytest.approx(1)
+    assert results[1]['mask_map50'] == results[1]['map50'] == pytest.approx(2 / 3)
+    assert results[1]['miou'] == pytest.approx(2 / 3)
+
+
+def test_outlines_that_are_broken_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    folder = write_squares_with_outlines(tmp_path / 'set')
+    mask = {'size': [HEIGHT, WIDTH], 'counts': [HEIGHT * WIDTH]}  # of half the picture's size
+    content = {
+        'images': [
+            {'id': 1, 'file_name': '0.png', 'width': WIDTH * SCALE, 'height': HEIGHT * SCALE}
+        ],
+        'annotations': [
+            {'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [0, 0, 9, 9], 'segmentation': mask}
+        ],
+        'categories': [{'id': 1, 'name': CLASS_NAMES[0]}],
+    }
+    (tmp_path / 'truth.json').write_text(json.dumps(content))
+    artifact = write_tiny_segmenter(tmp_path / 'tiny-seg')
+    given = ('--ground-truth', 'truth.json', '--out', 'out')
+    done = kd_yolo('replay', folder, '--artifact', artifact, *given, cwd=tmp_path)
+    expected = '0.png of truth.json: object 0 has a broken segmentation, expected run lengths of'
+    assert expected in done.refused()
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])

@@ -21,6 +21,7 @@ from kd_yolo_ros.artifact import load_artifact, write_artifact
 from kd_yolo_ros.cli.report import LEVEL, RESAMPLES
 from kd_yolo_ros.cli.report import report as report_verb
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.manifest import Thresholds
 from kd_yolo_ros.metrics.bootstrap import enough_resamples
 
 
@@ -154,6 +155,31 @@ def test_renamed_files_are_not_asked_again(models, data, tmp_path):
     assert sorted((tmp_path / 'out' / 'detections').iterdir()) == kept
     assert len(report['results']) == 2, 'of other classes, and not the same result'
     assert [one['difference'] for one in report['results']] == [None, None]
+
+
+def test_a_model_with_thresholds_of_its_own_is_another(tmp_path):
+    """It finds the same, but another part of that is seen in operation."""
+    data = write_squares_with_outlines(tmp_path / 'outlined')
+    low = write_tiny_segmenter(tmp_path / 'low')
+    high = write_tiny_segmenter(tmp_path / 'high', thresholds=Thresholds(score=1))
+    report, _ = made(tmp_path / 'out', low, high, low, '--data', data)
+    first, second = report['results']
+    assert first['mask_map50_95'] == second['mask_map50_95'] > 0.9
+    assert first['miou'] > 0.9 and second['miou'] == 0
+    assert len(list((tmp_path / 'out' / 'detections').iterdir())) == 1, 'run once'
+
+
+def test_broken_outlines_are_refused_before_pictures_are_read(tmp_path, monkeypatch):
+    data = write_squares_with_outlines(tmp_path / 'outlined')
+    artifact = write_tiny_segmenter(tmp_path / 'seg')
+    monkeypatch.setattr('kd_yolo_ros.metrics.ground_truth.Truth.check_masks', refuse)
+    with pytest.raises(UserError, match='of YOLO labels of outlined: broken'):
+        made(tmp_path / 'out', artifact, '--data', data)
+    assert not (tmp_path / 'out').exists()
+
+
+def refuse(_):
+    raise UserError('broken')
 
 
 def test_the_least_number_of_resamples():

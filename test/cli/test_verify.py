@@ -13,10 +13,12 @@ from click.testing import CliRunner
 from onnx import numpy_helper
 from processes import kd_yolo
 from reports import read_report
+from tiny_segmenter import tiny_segmenter, write_squares_with_outlines, write_tiny_segmenter
 
 from kd_yolo_ros.artifact import load_artifact, write_artifact
 from kd_yolo_ros.cli.verify import verify
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.manifest import Thresholds
 
 RUNTIMES = ('--runtime', 'onnxruntime', '--runtime', 'openvino', '--threads', '1')
 
@@ -99,6 +101,27 @@ def test_a_loss_of_accuracy(tmp_path):
     assert status == 0
     (drop,) = {one['ap_drop'] for one in report['results'] if one['precision'] == 'int8'}
     assert drop == pytest.approx(1)
+
+
+def test_masks_that_are_lost(tmp_path):
+    data = write_squares_with_outlines(tmp_path / 'data')
+    model = tiny_segmenter()
+    (planes,) = (one for one in model.graph.initializer if one.name == 'protos/weight')
+    planes.CopyFrom(numpy_helper.from_array(0 * numpy_helper.to_array(planes), planes.name))
+    onnx.save(model, tmp_path / 'changed.onnx')
+    exact = load_artifact(write_tiny_segmenter(tmp_path / 'exact', thresholds=Thresholds(score=1)))
+    (fp32,) = exact.manifest.files
+    int8 = dataclasses.replace(fp32, path='changed.onnx', precision='int8', sha256={})
+    manifest = dataclasses.replace(exact.manifest, files=(fp32, int8))
+    sources = {fp32.path: exact.folder / fp32.path, 'changed.onnx': tmp_path / 'changed.onnx'}
+    artifact = write_artifact(tmp_path / 'made', manifest, sources).folder
+    options = ('--data', data, '--runtime', 'onnxruntime', '--threads', '1')
+    report, text, status = verified(tmp_path, artifact, *options)
+    assert status == 1 and 'int8 differs: mask AP50-95 falls by 1.0000 > 0.01' in text
+    assert '+0.0000' in text and '-0.0000' not in text
+    first, second = report['results']
+    assert first['map50_95'] == second['map50_95'] and first['mask_map50'] == pytest.approx(1)
+    assert first['miou'] == 0, 'nothing is sure enough for the score of operation'
 
 
 def test_two_files_of_one_precision(pictures, tmp_path):

@@ -24,7 +24,8 @@ class ColourPredictor:
     def __init__(self):
         self.stages_ms = {}
 
-    def predict(self, picture):
+    def predict(self, picture, masks=True):
+        self.asked_for_masks = masks
         boxes, ids = [], []
         for class_id, colour in enumerate(COLOURS.values()):
             ys, xs = np.nonzero((picture == colour).all(axis=2))
@@ -63,6 +64,16 @@ def test_a_predictor_that_is_right(tmp_path):
     assert set(result['per_class']) == {'red', 'green'}
     assert result['stages_ms']['infer']['count'] == 3
     assert result['missing_classes'] == [] and result['unlabelled'] == 0
+
+
+def test_masks_are_asked_for_where_they_can_be_judged(tmp_path):
+    folder = write_scenes(tmp_path)
+    predictor = ColourPredictor()
+    evaluate(predictor, open_source(folder), read_yolo(folder))
+    assert predictor.asked_for_masks is False
+    (folder / 'labels' / '0.txt').write_text('0 0.25 0.25 0.75 0.25 0.75 0.5 0.25 0.5\n')
+    evaluate(predictor, open_source(folder), read_yolo(folder))
+    assert predictor.asked_for_masks is True
 
 
 def test_a_class_map(tmp_path):

@@ -56,12 +56,13 @@ def test_masks_come_back_compressed(tmp_path):
     found.insert(1, compressed(none, np.zeros((HEIGHT, WIDTH, 3), np.uint8)))
     assert found[0].detections.masks is None and found[0].size == (WIDTH, HEIGHT)
     write_found(tmp_path / 'found.npz', found)
-    back = read_found(tmp_path / 'found.npz', len(found))
+    back = read_found(tmp_path / 'found.npz', len(found), masks=True)
     assert [one.masks for one in back] == [one.masks for one in found]
     assert len(back[0].masks) == len(back[0].detections) > 0 and len(back[1].masks) == 0
     del found[0]
     write_found(tmp_path / 'found.npz', [found[0]._replace(masks=None), *found[1:]])
     assert all(one.masks is None for one in read_found(tmp_path / 'found.npz', len(found)))
+    assert read_found(tmp_path / 'found.npz', len(found), masks=True) is None
 
 
 def test_what_is_not_whole_does_not_come_back(tmp_path):

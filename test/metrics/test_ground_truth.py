@@ -236,6 +236,16 @@ def test_ground_truth_that_is_none(tmp_path):
             read_ground_truth(tmp_path / name)
 
 
+@pytest.mark.parametrize('segmentation', ['an outline', 7, True])
+def test_a_segmentation_of_another_kind_is_not_overlooked(tmp_path, segmentation):
+    annotation = {**TRIANGLE, 'segmentation': segmentation}
+    with pytest.raises(UserError, match='annotation 2 has a broken segmentation, expected'):
+        read_coco(coco_json(tmp_path / 'a.json', [annotation]))
+    for none in ({'segmentation': None}, {'segmentation': []}):
+        truth = read_coco(coco_json(tmp_path / 'a.json', [{**TRIANGLE, **none}]))
+        assert not truth.pictures['0.png'].has_mask.any()
+
+
 def test_real_masks(data_dir):
     """Of all objects, also of crowds by run lengths, within the boxes that stand beside them."""
     truth = read_ground_truth(data_dir / 'coco128' / 'instances.json')

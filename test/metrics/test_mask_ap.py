@@ -221,6 +221,21 @@ def test_without_masks_on_either_side_there_is_no_mask_ap():
     assert not CocoAP(one_object(SQUARE), NAMES, map_classes(NAMES, one_object(SQUARE))).has_masks
 
 
+def test_masks_that_are_not_judged_are_no_masks():
+    """Those of crowds, and of classes that the model lacks."""
+    box = np.array([[10.0, 10, 50, 50]] * 2)
+    names = {0: 'car', 1: 'tree'}
+    truths = [
+        Truth(box, np.arange(2), np.array(crowd), (WIDTH, HEIGHT), masks)
+        for crowd, masks in (((False, False), (None, SQUARE)), ((True, False), (SQUARE, None)))
+    ]
+    for one in truths:
+        ap = filled(GroundTruth({'a.png': one}, names, 'one'), {'a.png': found_there()})
+        assert not ap.has_masks and 'miou' not in ap.evaluate()
+    known = Truth(box, np.arange(2), np.array((False, True)), (WIDTH, HEIGHT), (SQUARE, SQUARE))
+    assert filled(GroundTruth({'a.png': known}, names, 'one'), {'a.png': found_there()}).has_masks
+
+
 def test_a_broken_mask_is_named_with_its_picture():
     with pytest.raises(UserError, match='a.png of one: object 0 has a broken segmentation'):
         filled(one_object([[1, 2, 3]]), {'a.png': found_there()})

@@ -107,6 +107,11 @@ def test_verdicts(compared, precision, ap_drop, words):
     assert reason is None if words is None else words in reason
 
 
+def test_the_figure_that_falls_is_named():
+    reason = differs(moved(0), 'int8', 0.02, max_drop=0.01, figure='mask AP50-95')
+    assert reason == 'mask AP50-95 falls by 0.0200 > 0.01'
+
+
 def test_two_runtimes_on_one_graph(tiny_artifact):
     predictors = [
         Predictor(tiny_artifact, name, 'fp32', 1) for name in ('onnxruntime', 'openvino')

@@ -8,8 +8,8 @@ import pytest
 from pycocotools import mask
 
 from kd_yolo_ros.errors import UserError
-from kd_yolo_ros.metrics.ground_truth import Truth
-from kd_yolo_ros.metrics.segmentation import box_rle, to_rle
+from kd_yolo_ros.metrics.ground_truth import GroundTruth, Truth
+from kd_yolo_ros.metrics.segmentation import box_rle, check, to_rle
 
 WIDTH, HEIGHT = 20, 10
 SQUARE = [[2, 3, 8, 3, 8, 9, 2, 9]]
@@ -78,7 +78,12 @@ def test_long_runs_in_the_compressed_form():
 def test_a_rescaled_picture():
     big = np.kron(ring(), np.ones((2, 2))).astype(bool)
     rle = mask.encode(np.asfortranarray(big, np.uint8))
-    np.testing.assert_array_equal(pixels(rle), ring())
+    size = (2 * WIDTH, 2 * HEIGHT)
+    np.testing.assert_array_equal(pixels(rle, unit=size), ring())
+    for call in (lambda: pixels(rle), lambda: check(rle, (WIDTH, HEIGHT), 'it')):
+        with pytest.raises(UserError, match='it has a broken.* of 20x10 pixels .* not of 40x20'):
+            call()
+    check(rle, None, 'it')
 
 
 @pytest.mark.parametrize(
@@ -106,6 +111,8 @@ def test_a_rescaled_picture():
 def test_what_is_broken_is_named(segmentation):
     with pytest.raises(UserError, match='it has a broken segmentation, expected'):
         pixels(segmentation)
+    with pytest.raises(UserError, match='it has a broken segmentation, expected'):
+        check(segmentation, (WIDTH, HEIGHT), 'it')
 
 
 def test_a_box():
@@ -130,5 +137,9 @@ def test_masks_of_a_picture():
     np.testing.assert_array_equal(doubled[:2], [np.kron(square(), np.ones((2, 2)))] * 2)
     with pytest.raises(UserError, match='object 1 has a broken segmentation'):
         truth(SQUARE, [[1, 2]]).masks_on(WIDTH, HEIGHT)
+    one.check_masks()
+    broken = GroundTruth({'a.png': one, 'b.png': truth(None, [[1, 2]])}, None, 'a set')
+    with pytest.raises(UserError, match='b.png of a set: object 1 has a broken segmentation'):
+        broken.check_masks()
     alone = Truth(np.zeros((2, 4)), np.zeros(2, int), np.zeros(2, bool))
     assert alone.has_mask.tolist() == [False, False]

@@ -8,7 +8,7 @@ import pytest
 
 from kd_yolo_ros.metrics.segmentation import box_rle
 from kd_yolo_ros.metrics.semantic import (
-    UNLABELLED,
+    NOTHING,
     VOID,
     class_iou,
     count_pixels,
@@ -29,13 +29,13 @@ def test_of_objects_the_smaller_is_seen_and_ignored_regions_lie_below():
     assert (labels[:2, :2] == 5).all() and (labels == 5).sum() == 4
     assert (labels[:4, :4] == 6).sum() == 12
     assert (labels == VOID).sum() == 7 * 6 - 4
-    assert (labels[4:, :3] == UNLABELLED).all()
+    assert (labels[4:, :3] == NOTHING).all()
 
 
 def test_of_detections_the_best_is_seen():
     rles = boxes((0, 0, 4, 4), (0, 0, 2, 2), (5, 0, 6, 1))
     labels = found_map(rles, np.array([1, 2, 3]), np.array([0.9, 0.5, 0.24]), 0.25, SIZE)
-    assert (labels[:4, :4] == 1).all() and set(np.unique(labels)) == {UNLABELLED, 1}
+    assert (labels[:4, :4] == 1).all() and set(np.unique(labels)) == {NOTHING, 1}
     labels = found_map(rles, np.array([1, 2, 3]), np.array([0.25, 0.5, 0.24]), 0.25, SIZE)
     assert (labels == 2).sum() == 4 and (labels == 1).sum() == 12, 'the threshold belongs to it'
 
@@ -44,8 +44,8 @@ def test_of_detections_the_best_is_seen():
 def test_nothing(size):
     none = np.zeros(0, int)
     labels = truth_map([], none, none.astype(bool), size)
-    assert labels.shape == size and (labels == UNLABELLED).all()
-    assert (found_map([], none, none.astype(float), 0.25, size) == UNLABELLED).all()
+    assert labels.shape == size and (labels == NOTHING).all()
+    assert (found_map([], none, none.astype(float), 0.25, size) == NOTHING).all()
     assert class_iou([count_pixels(labels, labels)]) == {}
 
 
@@ -56,11 +56,11 @@ def test_iou_by_hand():
     Class 1 is 2 x 6 pixels, of which half is in a region to ignore after all: there it was
     missed, outside it was found. Class 2 is never there, but is found.
     """
-    first, second = (np.full(SIZE, UNLABELLED) for _ in range(2))
+    first, second = (np.full(SIZE, NOTHING) for _ in range(2))
     first[:4, :4], second[:2, :2] = 0, 0
     second[:, 6:8] = 1
     second[3:, 6:] = VOID
-    found = [np.full(SIZE, UNLABELLED) for _ in range(2)]
+    found = [np.full(SIZE, NOTHING) for _ in range(2)]
     found[0][:2, :4], found[0][4:, 8:] = 0, 0
     found[1][:3, 6:8] = 1
     found[1][5, :] = 2

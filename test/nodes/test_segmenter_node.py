@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64, Header
 from tiny_segmenter import write_tiny_segmenter
 
+from kd_yolo_ros.bundled import NOTE
 from kd_yolo_ros.cli.node_process import NodeProcess
 from kd_yolo_ros.masks import UNLABELLED
 from kd_yolo_ros.nodes import qos
@@ -135,5 +136,14 @@ def test_a_model_of_the_other_task_is_refused(
         assert process.process.wait(60) == 1
         refusal = f"{path} is a model for task '{task}'"
         assert sum(refusal in line for line in process.output().splitlines()) == 1
+    finally:
+        process.stop()
+
+
+def test_without_an_artifact_it_is_refused() -> None:
+    process = NodeProcess('segmenter_node', {'runtime': 'onnxruntime'}, '/refused')
+    try:
+        assert process.process.wait(60) == 1
+        assert 'artifact has to be given' in process.output() and NOTE not in process.output()
     finally:
         process.stop()

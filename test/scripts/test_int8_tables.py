@@ -10,10 +10,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import yaml
+from artifacts import CLASS_NAMES, HEIGHT, STRIDES, WIDTH, write_tiny_artifact
 from onnx import TensorProto, helper
 from processes import run_python
+from tiny_segmenter import write_tiny_segmenter
 
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.exports import open_model
 
 SCRIPTS = Path(__file__).resolve().parents[2] / 'scripts'
 
@@ -61,6 +65,29 @@ def test_errors_count_only_where_there_is_an_object():
     assert module.errors(got, expected) == pytest.approx((0.5, 0.2))
 
 
+def test_coefficients_of_masks_are_no_classes(tmp_path):
+    module = load('int8_nearness')
+    artifact = open_model(write_tiny_segmenter(tmp_path / 'a'))
+    (file,) = artifact.manifest.files
+    path = artifact.model_path(file)
+    pictures = [np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)]
+    cells = module.cells('onnxruntime', path, file, pictures, artifact)
+    assert cells.shape == (3 * sum(HEIGHT * WIDTH // s**2 for s in STRIDES), 5 + len(CLASS_NAMES))
+
+
+def test_heads_without_objectness(tmp_path):
+    folder = write_tiny_artifact(tmp_path / 'a')
+    manifest = folder / 'artifact.yaml'
+    content = yaml.safe_load(manifest.read_text())
+    content['head'] = {'layout': 'anchor_free', 'strides': list(STRIDES)}
+    content['files'][0]['decode_inside'] = True
+    manifest.write_text(yaml.safe_dump(content))
+    words = ('--calibration', 'x', '--pictures', 'x')
+    done = run_python(str(SCRIPTS / 'int8_nearness.py'), str(folder), *words)
+    assert done.returncode == 1 and done.stderr.count('\n') == 1, done.stderr
+    assert 'in heads of layout anchor_grid, not anchor_free' in done.stderr
+
+
 def test_no_artifact():
     for name, more in (('int8_floor', []), ('int8_nearness', ['--calibration', 'x'])):
         pictures = ['--pictures', 'x'] if more else []
@@ -84,7 +111,7 @@ def test_the_tables_are_made_by_verbs(tmp_path, monkeypatch):
     out = tmp_path / 'out'
     sets = ('--calibration', 'c', '--select', 's=m.yaml', 't', '--data', 'd')
 
-    def run(*arguments: str) -> list[str]:
+    def run(*arguments: str, sets: tuple[str, ...] = sets) -> list[str]:
         ran.clear()
         monkeypatch.setattr(sys, 'argv', ['int8_tables.py', *arguments, *sets, '--out', str(out)])
         module.main()
@@ -103,3 +130,13 @@ def test_the_tables_are_made_by_verbs(tmp_path, monkeypatch):
     assert run('methods', 'n.pt') == ['report'], 'finished artifacts are not made again'
     assert run('dynamic', 'n.pt') == ['quantize', 'import', 'quantize', 'report']
     assert not [words for words in ran if 'dynamic' in words and '--calibration' in words]
+
+    # What is there was made of other pictures, or of another file of the same name.
+    assert run('methods', 'n.pt', sets=(*sets[:-1], 'e')) == ['report']
+    for other in (('n.pt', '--calibration', 'c', 'more'), ('n.pt', '--names', 'n'), ('a/n.pt',)):
+        with pytest.raises(SystemExit, match=r'Error: .*n-640.* was made with other options'):
+            run('methods', other[0], sets=(*sets, *other[1:]))
+        assert not ran
+    with pytest.raises(SystemExit, match='Error: 2 checkpoints are called best'):
+        run('methods', 'a/best.pt', 'b/best.pt')
+    assert not ran

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kd_yolo_ros.cli.common import EXISTING, check_out, common_options, print_table, progress
+from kd_yolo_ros.errors import UserError
 
 from .data_shares import refuse_itself, with_sizes
 
@@ -63,6 +64,8 @@ def weak_masks(
     check_out(out, (FILE,))
     refuse_itself(data, out)
     every = gather([data], split)
+    if not every.names:
+        raise UserError(f'{data} holds pictures without labels; masks are made of boxes.')
     read = SemanticMaps(semantic, every.names).read if semantic else painted
     splits, problems = {}, list(every.problems)
     for name, pictures in every.splits.items():
@@ -108,8 +111,6 @@ def _with_masks(
     """
     import dataclasses
 
-    from kd_yolo_ros.errors import UserError
-
     from ..data.dataset import Problem
     from ..data.weak_masks import agreement, with_pseudo_masks
 
@@ -136,12 +137,13 @@ def agreement_rows(names: Sequence[str], compared: Sequence[Agreement]) -> list[
 
     class_ids = np.concatenate([np.zeros(0, int), *(one.class_ids for one in compared)])
     iou = np.concatenate([np.zeros(0), *(one.iou for one in compared)])
+    masked = np.concatenate([np.zeros(0, bool), *(one.masked for one in compared)])
     chosen = [(name, class_ids == number) for number, name in enumerate(names)]
     return [
         {
             'class': name,
             'objects': int(of_class.sum()),
-            'without': int((iou[of_class] == 0).sum()),
+            'without': int((~masked[of_class]).sum()),
             'iou': float(iou[of_class].mean()),
             **{f'above_{limit}': float((iou[of_class] > limit).mean()) for limit in GOOD},
         }

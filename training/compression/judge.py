@@ -97,7 +97,8 @@ class Judge:
         found = find(predictor, _timed(frames, predictor, times), self.masks)
         rest = iter(found)
         by_set = [[next(rest) for _ in one.keys] for one in self.sets]
-        result = pooled_ap(self.sets, predictor.class_names, by_set).evaluate()
+        score = self.manifest.thresholds.score
+        result = pooled_ap(self.sets, predictor.class_names, by_set, score).evaluate()
         return Verdict(
             map50_95=float(result['map50_95'] or 0),
             map50=float(result['map50'] or 0),

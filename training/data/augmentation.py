@@ -22,6 +22,7 @@ from PIL import Image
 from kd_yolo_ros.errors import UserError
 
 from .dataset import Picture
+from .labels import box_around
 from .outlines import MASK_STRIDE, OUTLINE_POINTS, UNKNOWN, mask_of, outline
 from .picture_store import PictureStore
 
@@ -72,7 +73,7 @@ class Sample(NamedTuple):
         outlines: (N, OUTLINE_POINTS, 2) float32, relative; (0, 0, 2) when not asked for.
         weights: (N,) float32, 1 for a person's label, below for a teacher's.
         masks: (N, S/4, S/4) uint8, 1 where the object is, all `UNKNOWN` where only its box is
-            known; None when not asked for.
+            known or nothing else of it is left; None when not asked for.
     """
 
     image: np.ndarray
@@ -91,7 +92,8 @@ class Augmenter:
         store: where the pixels come from, in the same order.
         settings: how strongly.
         outlines: whether polygons go through the transforms too. Boxes of rotated objects are
-            then those of their outlines, not of their rotated boxes.
+            then those of their outlines, not of their rotated boxes, except where a polygon does
+            not fill its box.
         masks: whether samples have masks; outlines then do go through.
     """
 
@@ -149,7 +151,8 @@ class Augmenter:
         masks = np.full((len(objects), side, side), UNKNOWN, np.uint8)
         for row, number in enumerate(objects):
             ends = self._labels.ends[number]
-            if ends:
+            # Where the mask is only a part of the object it may be cut off, down to a line.
+            if ends and np.ptp(outlines[row][: ends[-1]], axis=0).all():
                 masks[row] = mask_of(outlines[row], ends, side, side)
         return masks
 
@@ -158,8 +161,8 @@ class _Labels:
     """The part of a data set that ultralytics' mosaic and blend look at.
 
     Attributes:
-        ends: of every object, by its number, where the pieces of its outline end; none where it
-            has no polygon, or where outlines are not asked for.
+        ends: of every object, by its number, where the polygons of its outline end; none where it
+            has none, or where outlines are not asked for.
     """
 
     cache = 'ram'  # any other value makes its mosaic draw from recently used pictures only
@@ -208,10 +211,13 @@ class _Labels:
         if not outlines:
             return classes, boxes, np.zeros((0, 0, 2), np.float32)
         lines = np.zeros((len(keep), OUTLINE_POINTS, 2), np.float32)
+        rounding = 0.5 / self._store.imgsz
         for row, index in enumerate(keep):
             polygons = picture.polygons[index]
-            lines[row], ends = outline(polygons, boxes[row])
-            self.ends.append(ends if polygons else ())
+            # The transforms take an object's box from its outline, whatever box is given.
+            filled = polygons and np.abs(box_around(polygons) - boxes[row]).max() < rounding
+            lines[row], ends = outline(polygons, None if filled else boxes[row])
+            self.ends.append(ends)
         return classes, boxes, lines
 
 

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from kd_yolo_ros.metrics.ground_truth import Truth
+
+RELATIVE = (1, 1)  # the size that relative coordinates refer to
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -59,6 +63,17 @@ class Picture:
     def soft(self) -> np.ndarray:
         """(N,) bool: the labels that a teacher made, and not a person."""
         return np.zeros(len(self.boxes), bool) if self.weights is None else self.weights < 1
+
+    @property
+    def outlined(self) -> np.ndarray:
+        """(N,) bool: the objects, crowd regions are none, of which more than the box is known."""
+        return ~self.crowd & np.array([len(one) > 0 for one in self.polygons], bool)
+
+    @property
+    def truth(self) -> Truth:
+        """The labels in the form that metrics compare with."""
+        boxes = self.boxes.astype(np.float64)
+        return Truth(boxes, self.class_ids, self.crowd, RELATIVE, self.polygons)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def gather(sources: Sequence[Path], split: str) -> Gathered:
     every.splits = {name: pictures for name, pictures in every.splits.items() if pictures}
     if split not in every.splits:
         raise UserError(
-            f'there is no picture for {split!r} to annotate; there is '
+            f'there is no picture for {split!r}; there is '
             f'{", ".join(every.splits) or "none for any split"}.'
         )
     every.description = '; '.join(descriptions)

@@ -65,7 +65,10 @@ class SemanticMaps:
         if found is None:
             return None
         file, kind = found
-        ids = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+        try:
+            ids = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+        except (OSError, cv2.error):
+            ids = None
         if ids is None or ids.ndim != 2 or ids.dtype != np.uint8:
             raise UserError(f'{file} is no map of {kind}, expected 8 bit and one channel')
         if picture.size is not None and ids.shape != picture.size[::-1]:

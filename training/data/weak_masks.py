@@ -15,13 +15,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from kd_yolo_ros.metrics.ground_truth import Truth
-from kd_yolo_ros.metrics.semantic import UNLABELLED, truth_map
+from kd_yolo_ros.metrics.semantic import NOTHING, truth_map
 
 from .contours import contours
 from .dataset import Picture
 
-RELATIVE = (1, 1)
 NOBODY = -1
 
 
@@ -31,10 +29,12 @@ class Agreement(NamedTuple):
     Attributes:
         class_ids: (K,) int64.
         iou: (K,) float64; 0 for an object without a pseudo mask.
+        masked: (K,) bool, whether there is a pseudo mask.
     """
 
     class_ids: np.ndarray
     iou: np.ndarray
+    masked: np.ndarray
 
 
 def with_pseudo_masks(picture: Picture, semantic: np.ndarray) -> Picture:
@@ -64,11 +64,11 @@ def painted(picture: Picture) -> np.ndarray:
     Of two objects in one place the smaller is seen; crowds, and what has a box only, are not.
     """
     assert picture.size is not None, picture.file
-    truth = _truth(picture)
+    truth = picture.truth
     rles = truth.masks_on(*picture.size)
-    ignored = picture.crowd | ~truth.has_mask
+    ignored = ~picture.outlined
     labels = truth_map(rles, picture.class_ids, ignored, picture.size[::-1])
-    return np.where(labels >= 0, labels, UNLABELLED)
+    return np.where(labels >= 0, labels, NOTHING)
 
 
 def agreement(true: Picture, pseudo: Picture) -> Agreement:
@@ -76,19 +76,14 @@ def agreement(true: Picture, pseudo: Picture) -> Agreement:
     from pycocotools import mask
 
     assert true.size is not None, true.file
-    rows = np.flatnonzero(_truth(true).has_mask & ~true.crowd)
-    masks = [_truth(one).masks_on(*true.size) for one in (true, pseudo)]
-    known = _truth(pseudo).has_mask
+    rows = np.flatnonzero(true.outlined)
+    masks = [one.truth.masks_on(*true.size) for one in (true, pseudo)]
+    known = pseudo.truth.has_mask
     iou = [
         mask.iou([masks[1][row]], [masks[0][row]], [0])[0, 0] if known[row] else 0.0
         for row in rows
     ]
-    return Agreement(true.class_ids[rows], np.array(iou, np.float64))
-
-
-def _truth(picture: Picture) -> Truth:
-    boxes = picture.boxes.astype(np.float64)
-    return Truth(boxes, picture.class_ids, picture.crowd, RELATIVE, picture.polygons)
+    return Agreement(true.class_ids[rows], np.array(iou, np.float64), known[rows])
 
 
 def _pieces(region: np.ndarray, boxes: np.ndarray) -> list[list[np.ndarray]]:

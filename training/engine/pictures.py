@@ -19,7 +19,7 @@ from kd_yolo_ros.predictor import Predictor
 
 from ..data.dataset import DataSet, Picture
 from ..data.loader import Batch
-from ..data.outlines import MASK_STRIDE, mask_of
+from ..data.outlines import MASK_STRIDE
 from ..data.sheet import grid
 
 MOST = 16  # pictures of a sheet
@@ -78,15 +78,19 @@ def write_predictions(path: Path, predictor: Predictor, data: DataSet) -> None:
 
 
 def masks_of(picture: Picture, size: tuple[int, int]) -> Masks:
-    """Return the labelled objects' masks on a picture of (height, width); none of mere boxes."""
-    crops = []
-    for polygons in picture.polygons:
-        if polygons:
-            ends = np.cumsum([len(polygon) for polygon in polygons])
-            crops.append(mask_of(np.concatenate(polygons), ends, *size).astype(bool))
-        else:
-            crops.append(np.zeros((0, 0), bool))
-    return Masks(size, np.zeros((len(crops), 2), np.int64), tuple(crops))
+    """Return the masks that are judged by, on a picture of (height, width); none of mere boxes."""
+    from pycocotools import mask
+
+    truth = picture.truth
+    rles = truth.masks_on(size[1], size[0])
+    corners = np.zeros((len(rles), 2), np.int64)
+    crops = [np.zeros((0, 0), bool)] * len(rles)
+    for row in np.flatnonzero(truth.has_mask):
+        left, top, width, height = mask.toBbox(rles[row]).astype(int)
+        corners[row] = left, top
+        whole = mask.decode(rles[row])
+        crops[row] = whole[top : top + height, left : left + width].astype(bool)  # a copy
+    return Masks(size, corners, tuple(crops))
 
 
 def _write(path: Path, tiles: Sequence[np.ndarray]) -> None:

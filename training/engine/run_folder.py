@@ -80,7 +80,7 @@ def write_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     losses = [name for name in history[0] if name == 'masks' or name.startswith('distil_')]
     panels = (
         ('Training loss of a picture', ('box', 'objectness', 'classes', *losses)),
-        ('AP on the select split', tuple(titles)),
+        ('On the select split', tuple(titles)),
         ('Learning rate', ('lr',)),
     )
     figure, every = make_figure('Training', '', 4.2, 11.0, len(panels))

@@ -189,7 +189,7 @@ def check_masks(settings: Settings, fit: DataSet, select: DataSet | None) -> Non
         UserError: no object has an outline.
     """
     for data in (fit, select) if settings.masks else ():
-        if data and not any(map(any, (picture.polygons for picture in data.pictures))):
+        if data and not any(picture.outlined.any() for picture in data.pictures):
             raise UserError(
                 f'{data.description} has boxes and no outlines; give data with polygons, or '
                 'train a detector: --task detect.'

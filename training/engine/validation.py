@@ -9,11 +9,9 @@ from typing import Any
 from kd_yolo_ros.frames.frame import DEFAULT_FRAME_ID, Frame
 from kd_yolo_ros.frames.pictures import read_picture
 from kd_yolo_ros.metrics.evaluation import Predicts, evaluate
-from kd_yolo_ros.metrics.ground_truth import GroundTruth, Truth
+from kd_yolo_ros.metrics.ground_truth import GroundTruth
 
 from ..data.dataset import DataSet, Picture
-
-RELATIVE = (1, 1)  # the size that relative coordinates refer to
 
 
 def validate(predictor: Predicts, data: DataSet, progress: Any = None) -> dict[str, Any]:
@@ -33,16 +31,7 @@ def validate(predictor: Predicts, data: DataSet, progress: Any = None) -> dict[s
 
 def ground_truth(data: DataSet) -> GroundTruth:
     """Return the labels in the form that metrics compare with; pictures are named by number."""
-    pictures = {
-        str(number): Truth(
-            picture.boxes.astype('float64'),
-            picture.class_ids,
-            picture.crowd,
-            RELATIVE,
-            picture.polygons,
-        )
-        for number, picture in enumerate(data.pictures)
-    }
+    pictures = {str(number): picture.truth for number, picture in enumerate(data.pictures)}
     return GroundTruth(pictures, dict(enumerate(data.names)), data.description)
 
 

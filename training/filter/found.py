@@ -34,7 +34,8 @@ def pictures_hash(data: DataSet) -> str:
 
 def found_file(folder: Path, model: Model, pictures: str) -> Path:
     """Return where it is kept what a network finds in pictures of that `pictures_hash`."""
-    return folder / DETECTIONS / f'{model.sha256[:16]}-{pictures}.npz'
+    masks = '-masks' if model.task == 'segment' else ''
+    return folder / DETECTIONS / f'{model.sha256[:16]}-{pictures}{masks}.npz'
 
 
 def find(

@@ -123,7 +123,7 @@ def _check_task(every: Sequence[tuple[str, Model]], data: DataSet) -> None:
                 f'{arm} {model.name} is a {model.task} network, but {first_arm} {first.name} is '
                 f'a {first.task} one; only networks of one task can be compared.'
             )
-    if first.task == 'segment' and not any(any(p.polygons) for p in data.pictures):
+    if first.task == 'segment' and not any(p.outlined.any() for p in data.pictures):
         raise UserError(
             f'{data.description} has no outlines, by which networks that segment are judged; '
             'give data with masks.'

@@ -21,7 +21,8 @@ def transfer(
     """Copy weights into a model of the same size; return one sentence that says what came along.
 
     Of the head, boxes and objectness are taken where both have the same anchors, the classes
-    that have the same names, and masks where both have as many coefficients.
+    that have the same names. Where both have as many coefficients of masks, the prototypes are
+    taken always, and the coefficients with the boxes.
 
     Args:
         model: whose weights are replaced.
@@ -31,18 +32,25 @@ def transfer(
     """
     state = model.state_dict()
     trunk = {k: v for k, v in checkpoint.state.items() if not k.startswith(HEAD)}
+    masks = model.head.masks
+    same_masks = 0 < masks == checkpoint.masks
     state.update(trunk)
+    if head and same_masks:
+        protos = f'{HEAD}proto.'
+        state.update({k: v for k, v in checkpoint.state.items() if k.startswith(protos)})
     model.load_state_dict(state)
     said = f'The trunk ({len(trunk)} tensors) comes from a trained {checkpoint.size}'
-    mine = model.head.anchors_px
-    if not head or not torch.allclose(mine, checkpoint.anchors.to(mine), rtol=1e-3):
+    if not head:
         return f'{said}; the head is new.'
+    mine = model.head.anchors_px
+    if not torch.allclose(mine, checkpoint.anchors.to(mine), rtol=1e-3):
+        said = f'{said}; the head has other anchors and is new'
+        return f'{said}, except the prototypes of masks.' if same_masks else f'{said}.'
     same = {
         names.index(name): index
         for index, name in enumerate(checkpoint.names)
         if name in names and len(names) > 1  # the row of an only class stays untrained
     }
-    masks = model.head.masks
     for level, conv in enumerate(model.head.m):
         for part in ('weight', 'bias'):
             anchors = model.head.anchors.shape[1]
@@ -52,13 +60,9 @@ def transfer(
             new[:, :BOX_VALUES] = old[:, :BOX_VALUES]
             for to, source in same.items():
                 new[:, BOX_VALUES + to] = old[:, BOX_VALUES + source]
-            if masks and masks == checkpoint.masks:
+            if same_masks:
                 new[:, -masks:] = old[:, -masks:]
     said = f'{said}, the head too, with {len(same)} of {len(names)} classes'
     if not masks:
         return f'{said}.'
-    if masks != checkpoint.masks:
-        return f'{said}; its masks are new.'
-    protos = {k: v for k, v in checkpoint.state.items() if k.startswith(f'{HEAD}proto.')}
-    model.load_state_dict({**model.state_dict(), **protos})
-    return f'{said} and its masks.'
+    return f'{said} and its masks.' if same_masks else f'{said}; its masks are new.'

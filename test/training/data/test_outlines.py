@@ -17,7 +17,6 @@ from kd_yolo_training.data.picture_store import PictureStore
 from kd_yolo_training.data.read import read_dataset
 
 IMGSZ = 160
-NO_BOX = np.zeros(4)
 PLAIN = Augmentation(mosaic=0, translate=0, scale=0, hsv_h=0, hsv_s=0, hsv_v=0, fliplr=0, flipud=0)
 
 
@@ -51,7 +50,7 @@ PIECES = {
 @pytest.mark.parametrize('name', PIECES)
 def test_pieces(name):
     rings = PIECES[name]
-    points, ends = outline(rings, NO_BOX)
+    points, ends = outline(rings)
     assert points.shape == (OUTLINE_POINTS, 2) and points.dtype == np.float32
     assert ends[-1] == OUTLINE_POINTS and list(ends) == sorted(ends)
     every = np.concatenate(rings)
@@ -65,7 +64,7 @@ def test_pieces(name):
 def test_more_pieces_than_points():
     rings = [star(0.02 + 0.09 * (i % 11), 0.02 + 0.09 * (i // 11), 0.02, 3) for i in range(121)]
     rings[60] = star(0.5, 0.5, 0.2)
-    points, ends = outline(rings, NO_BOX)
+    points, ends = outline(rings)
     assert len(points) == OUTLINE_POINTS
     every = np.concatenate(rings)
     np.testing.assert_allclose(points.min(0), every.min(0), atol=1e-6)
@@ -77,10 +76,10 @@ def test_more_pieces_than_points():
 def test_a_line_of_many_corners_and_one_of_no_length():
     angles = np.linspace(0, 2 * np.pi, 900, endpoint=False)
     ring = (0.5 + 0.4 * np.stack((np.cos(angles), np.sin(angles)), 1)).astype(np.float32)
-    points, ends = outline([ring], NO_BOX)
+    points, ends = outline([ring])
     assert len(points) == OUTLINE_POINTS
     assert agreement(mask_of(points, ends, 160, 160), filled([ring], 160, 160)) > 0.98
-    dot, ends = outline([np.full((5, 2), 0.5, np.float32)], NO_BOX)
+    dot, ends = outline([np.full((5, 2), 0.5, np.float32)])
     assert dot.shape == (OUTLINE_POINTS, 2) and (dot == 0.5).all()
     assert mask_of(dot, ends, 40, 40).sum() == 1
 
@@ -91,10 +90,32 @@ def test_without_polygons_it_is_the_box():
     assert points.max(0).tolist() == pytest.approx([0.5, 0.9])
 
 
+def test_no_point_is_far_from_the_next():
+    """However the corners lie: what is cut has the box of the points inside."""
+    for fine in (20, 60, 100, 115, 122, 200):
+        turn = np.linspace(0, np.pi, fine)
+        arc = np.stack((0.9 + 0.1 * np.sin(turn), 0.5 - 0.2 * np.cos(turn)), 1)
+        ring = np.concatenate((((0, 0.7), (0, 0.3)), arc)).astype(np.float32)
+        points, _ = outline([ring])
+        steps = np.linalg.norm(points - np.roll(points, 1, 0), axis=1)
+        assert steps.max() < 2.5 * steps.sum() / OUTLINE_POINTS
+
+
+@pytest.mark.parametrize('name', PIECES)
+def test_a_box_that_the_pieces_do_not_fill(name):
+    box = np.array((0.3, 0.1, 0.98, 1.0), np.float32)
+    rings = [ring.clip((0.3, 0.1), (0.98, 1)) for ring in PIECES[name]]
+    points, ends = outline(PIECES[name], box)
+    assert len(points) == OUTLINE_POINTS > ends[-1]
+    assert (points.min(0) == box[:2]).all() and (points.max(0) == box[2:]).all()
+    mask = mask_of(points, ends, 240, 320)
+    assert agreement(mask, filled(rings, 240, 320)) > (0.6 if name == 'many' else 0.97)
+
+
 def test_cut_at_the_border():
     """As the transforms do it: points that are outside are moved to the border."""
     rings = PIECES['two apart']
-    points, ends = outline(rings, NO_BOX)
+    points, ends = outline(rings)
     for shift in ((0.3, 0), (-0.4, 0.2), (0, 0.55)):
         moved = [ring + np.float32(shift) for ring in rings]
         whole = filled([(ring + 1) / 3 for ring in moved], 480, 480)[160:320, 160:320]
@@ -105,7 +126,7 @@ def test_cut_at_the_border():
 @pytest.mark.parametrize('centre', [(0.0, 0.0), (0.5, 0.5), (1.0, 0.999), (0.3, 1.0)])
 def test_what_is_smaller_than_a_pixel_has_one(centre):
     ring = np.array(((0, 0), (1, 0), (1, 1)), np.float32) * 1e-4 + np.float32(centre)
-    mask = mask_of(*outline([ring], NO_BOX), 16, 16)
+    mask = mask_of(*outline([ring]), 16, 16)
     row, column = (min(int(value * 16), 15) for value in centre[::-1])
     assert mask.sum() == 1 and abs(np.argwhere(mask)[0] - (row, column)).max() <= 1
 
@@ -117,6 +138,12 @@ def test_what_is_smaller_than_a_pixel_has_one(centre):
 def pictures(tmp_path_factory):
     folder = write_shapes(tmp_path_factory.mktemp('shapes'), size=(320, 240))
     return read_dataset(folder, 'fit').pictures
+
+
+def read_one(folder):
+    """Return one square picture."""
+    folder = write_shapes(folder, size=(160, 160))
+    return read_dataset(folder, 'fit').pictures[:1]
 
 
 def augmenter(pictures, settings, masks=True):
@@ -174,6 +201,74 @@ def test_boxes_without_outlines_have_no_mask(pictures):
             assert (mask == UNKNOWN).all() if class_id == 1 else mask.max() == 1
             seen.add(int(class_id))
     assert seen == {0, 1, 2}
+
+
+def shrunk(pictures, to):
+    """Return the pictures with the outlines shrunk to a part of them, in a corner of the box."""
+
+    def smaller(picture):
+        corners = picture.boxes[:, :2]
+        polygons = tuple(
+            tuple((corner + (ring - corner) * to).astype(np.float32) for ring in rings)
+            for corner, rings in zip(corners, picture.polygons, strict=True)
+        )
+        return dataclasses.replace(picture, polygons=polygons)
+
+    return [smaller(picture) for picture in pictures]
+
+
+@pytest.mark.parametrize('to', [0.6, 0.05])
+def test_labelled_boxes_count_where_masks_are_partial(pictures, to):
+    """Else such objects are trained on with the wrong box, or as background."""
+    for settings in (PLAIN, Augmentation(degrees=0, mixup=0.2)):
+        boxes_only = augmenter(pictures, settings, masks=False)
+        made = augmenter(shrunk(pictures, to), settings)
+        for index in range(len(pictures)):
+            wanted, sample = boxes_only.sample(index, (5,)), made.sample(index, (5,))
+            assert np.array_equal(wanted.image, sample.image)
+            # Of what is cut off almost whole the transforms keep less without outlines.
+            rest = list(zip(sample.class_ids.tolist(), sample.boxes, strict=True))
+            for class_id, box in zip(wanted.class_ids.tolist(), wanted.boxes, strict=True):
+                near = [np.abs(box - other).max() for c, other in rest if c == class_id]
+                assert near and min(near) < 0.5 / IMGSZ
+            if settings is PLAIN:
+                np.testing.assert_allclose(wanted.boxes, sample.boxes, atol=1e-4)
+                full = augmenter(pictures, PLAIN).sample(index, (5,))
+                areas, all_of = (s.masks.sum((1, 2)) for s in (sample, full))
+                assert (areas <= all_of * to**2 * 2 + 5).all() and (areas > 0).all()
+
+
+@pytest.mark.parametrize('part', [(0, 0, 1, 1), (0, 0.2, 1, 1), (0.3, 0, 0.9, 1)])
+def test_an_object_larger_than_the_sample(tmp_path, part):
+    """Cut on all sides, it has the whole picture for its box, whatever its mask covers."""
+    (picture,) = read_one(tmp_path)
+    x1, y1, x2, y2 = part
+    mask = np.array(((x1, y1), (x2, y1), (x2, y2), (x1, y2)), np.float32)
+    boxes = np.array([[0, 0, 1, 1], [0, 0, 1, 0.99]], np.float32)
+    picture = dataclasses.replace(
+        picture,
+        boxes=boxes,
+        class_ids=np.zeros(2, np.int64),
+        crowd=np.zeros(2, bool),
+        polygons=((mask,), (mask * (1, 0.9),)),
+        weights=None,
+    )
+    settings = dataclasses.replace(PLAIN, scale=0.9)
+    zoomed = augmenter([picture], settings)
+    plain = augmenter([picture], settings, masks=False)
+    zooms = 0
+    for seed in range(12):
+        sample, wanted = zoomed.sample(0, (seed,)), plain.sample(0, (seed,))
+        np.testing.assert_allclose(sample.boxes, wanted.boxes, atol=1e-4)
+        zooms += wanted.boxes[0, 2] > 0.999
+    assert zooms > 2
+
+
+def test_boxes_of_whole_masks_are_those_of_a_detection_run(pictures):
+    made, boxes_only = augmenter(pictures, PLAIN), augmenter(pictures, PLAIN, masks=False)
+    for index in range(len(pictures)):
+        sample, wanted = made.sample(index, (0,)), boxes_only.sample(index, (0,))
+        np.testing.assert_allclose(sample.boxes, wanted.boxes, atol=1 / IMGSZ)
 
 
 def test_boxes_alone_are_augmented_as_ever(pictures):

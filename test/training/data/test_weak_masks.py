@@ -16,6 +16,7 @@ from shapes import NAMES, write_shapes
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.metrics.ground_truth import Truth, read_coco
 from kd_yolo_training.cli.data import data as data_verb
+from kd_yolo_training.cli.data_weak_masks import agreement_rows
 from kd_yolo_training.data.dataset import Picture
 from kd_yolo_training.data.read import read_dataset
 from kd_yolo_training.data.semantic_maps import SemanticMaps
@@ -114,6 +115,13 @@ def test_agreement():
     pseudo = with_pseudo_masks(one, semantic((CAR, (0, 0, 10, 5))))
     found = agreement(true, pseudo)
     assert found.class_ids.tolist() == [CAR, BUS] and found.iou.tolist() == [0.5, 0]
+    assert found.masked.tolist() == [True, False]
+    # A pseudo mask in another place than the true one is not the same as none.
+    beside = with_pseudo_masks(one, semantic((CAR, (0, 0, 10, 5)), (BUS, (20, 9, 40, 10))))
+    top = (true.polygons[0], (true.polygons[1][0] * (1, 0.5),), true.polygons[2])
+    found = agreement(dataclasses.replace(true, polygons=top), beside)
+    assert found.iou[1] == 0 and found.masked.all()
+    assert [row['without'] for row in agreement_rows(['car', 'bus'], [found])] == [0, 0, 0]
     assert agreement(one, pseudo).iou.shape == (0,)
 
 
@@ -168,6 +176,15 @@ def test_bad_maps(tmp_path):
     with pytest.raises(UserError, match='is 60x40, but its picture is 30x40'):
         SemanticMaps(tmp_path, ['car']).read(city_picture((30, 40)))
     write_map(tmp_path, 'labelIds', np.zeros((HEIGHT, WIDTH), np.uint16))
+    with pytest.raises(UserError, match='is no map of labelIds'):
+        SemanticMaps(tmp_path, ['car']).read(city_picture())
+    file = tmp_path / 'train' / 'ulm' / 'ulm_000000_000019_gtFine_labelIds.png'
+    for content in (b'', b'no picture'):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match='is no map of labelIds'):
+            SemanticMaps(tmp_path, ['car']).read(city_picture())
+    file.unlink()
+    file.symlink_to('nowhere')
     with pytest.raises(UserError, match='is no map of labelIds'):
         SemanticMaps(tmp_path, ['car']).read(city_picture())
 
@@ -237,3 +254,15 @@ def test_a_picture_without_a_map_keeps_boxes_only(tmp_path, monkeypatch):
     assert 'has no semantic map; its objects keep their boxes only' in printed
     first = read_dataset(Path('weak'), 'fit').pictures[0]
     assert len(first.boxes) == 1 and first.polygons == ((),)
+
+
+def test_what_has_no_boxes_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'plain').mkdir()
+    assert cv2.imwrite('plain/a.png', np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(UserError, match=r'^plain holds pictures without labels; masks are made'):
+        weak_masks('--data', 'plain', '--out', 'weak')
+    write_shapes(tmp_path / 'shapes', 2, 2)
+    with pytest.raises(UserError, match=r"no picture for 'calibrate'; there is fit, select"):
+        weak_masks('--data', 'shapes', '--out', 'weak', '--split', 'calibrate')
+    assert not Path('weak').exists()

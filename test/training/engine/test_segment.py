@@ -65,6 +65,31 @@ def test_masks_are_learnt_by_heart(data, tmp_path):
     assert np.mean(ious) > 0.8
 
 
+def test_labels_are_drawn_as_they_are_judged(data):
+    """Also those of which the box alone is known, or of which no pixel is inside."""
+    from pycocotools import mask
+
+    picture = data[0].pictures[0]
+    speck = np.full((3, 2), 1.0, np.float32)
+    polygons = (*picture.polygons, (), (speck,))
+    more = dataclasses.replace(
+        picture,
+        boxes=np.concatenate((picture.boxes, picture.boxes[:1] / 2, picture.boxes[:1])),
+        class_ids=np.zeros(len(polygons), np.int64),
+        crowd=np.zeros(len(polygons), bool),
+        polygons=polygons,
+    )
+    found = masks_of(more, (90, 120))
+    assert [crop.shape == (0, 0) for crop in found.crops] == [
+        *([False] * len(picture.boxes)),
+        *(True, True),
+    ]
+    judged = more.truth.masks_on(120, 90)
+    for row in range(len(picture.boxes)):
+        np.testing.assert_array_equal(found.full(row), mask.decode(judged[row]))
+        assert found.crops[row].any(0).all() and found.crops[row].base is None
+
+
 def test_what_a_run_leaves_behind(data, tmp_path):
     fit, select = data
     rows = train(Settings.from_dict({**QUICK, 'epochs': 3}), fit, select, tmp_path, CPU)
@@ -135,8 +160,12 @@ def test_boxes_alone_are_not_enough(data, tmp_path):
         )
         for d in data
     )
+    crowds = tuple(dataclasses.replace(p, crowd=np.ones_like(p.crowd)) for p in fit.pictures)
     settings = Settings.from_dict(QUICK)
-    for these in ((bare, select), (fit, chooses)):
+    for these in (
+        *((bare, select), (fit, chooses)),
+        (dataclasses.replace(fit, pictures=(*bare.pictures, *crowds)), select),
+    ):
         with pytest.raises(UserError, match='boxes and no outlines.*--task detect'):
             train(settings, *these, tmp_path, CPU)
     assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import numpy as np
@@ -15,7 +16,7 @@ from kd_yolo_training.data.read import read_dataset
 from kd_yolo_training.engine.predict import checkpoint_predictor
 from kd_yolo_training.engine.validation import validate
 from kd_yolo_training.filter.arms import differences, measure, resampled_ap
-from kd_yolo_training.filter.found import DETECTIONS, pictures_hash
+from kd_yolo_training.filter.found import DETECTIONS, found_file, pictures_hash
 from kd_yolo_training.filter.models import describe_model
 
 
@@ -57,6 +58,12 @@ def test_networks_are_run_once(tmp_path, data):
     for name in arms:
         for one, other in zip(again[name], measured[name], strict=True):
             np.testing.assert_array_equal(one.per_class(np.ones(6)), other.per_class(np.ones(6)))
+
+
+def test_boxes_without_masks_are_not_taken_for_a_segmentation_network(tmp_path):
+    model = describe_model(write_run(tmp_path / 'run', 0))
+    segmenter = dataclasses.replace(model, task='segment')
+    assert len({found_file(tmp_path, one, 'same') for one in (model, segmenter)}) == 2
 
 
 def test_a_picture_that_changed_is_looked_at_again(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 from shapes import NAMES, write_shapes
 from synthetic_runs import IMGSZ, write_run
@@ -64,6 +65,9 @@ def test_tasks_are_not_mixed(tmp_path, data):
     alone = dataclasses.replace(data, pictures=tuple(outlined))
     with pytest.raises(UserError, match='has no outlines, by which networks that segment'):
         check_alike({'a': [masks]}, alone)
+    crowds = [dataclasses.replace(p, crowd=np.ones_like(p.crowd)) for p in data.pictures]
+    with pytest.raises(UserError, match='has no outlines, by which networks that segment'):
+        check_alike({'a': [masks]}, dataclasses.replace(data, pictures=tuple(crowds)))
     check_alike({'a': [boxes]}, alone)
 
 

@@ -216,6 +216,19 @@ def test_transfer_between_tasks(tmp_path, mine, theirs):
 
 
 @torch.no_grad()
+def test_prototypes_need_no_anchors(tmp_path):
+    other = opened(tmp_path, 32)
+    model = YOLOv5('n', len(NAMES), anchors=other.anchors * 2, masks=32)
+    fresh = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    said = transfer(model, NAMES, other)
+    assert said.endswith('the head has other anchors and is new, except the prototypes of masks.')
+    for name, tensor in model.state_dict().items():
+        if name.startswith('model.24.'):
+            wanted = other.state if '.proto.' in name else fresh
+            assert torch.equal(tensor, wanted[name])
+
+
+@torch.no_grad()
 def test_transfer_of_a_trunk_alone(tmp_path):
     model = YOLOv5('n', len(NAMES), masks=32)
     fresh = {k: v.clone() for k, v in model.state_dict().items() if k.startswith('model.24.')}

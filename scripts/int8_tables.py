@@ -19,7 +19,6 @@ from typing import List, Tuple
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.manifest import MANIFEST
 
-SIZE = 640  # pixels; the dynamic artifacts are made at half of it too
 AWARE = ('onnxruntime-vnni', 'openvino')
 EXPORTER = 'litert_torch'  # writes the float file for TFLite, in an environment of its own
 
@@ -32,6 +31,9 @@ def main() -> None:
         'checkpoints', type=Path, nargs='+', help='of kd-yolo train, or public ones'
     )
     parser.add_argument('--names', type=Path, help='class names of a public checkpoint')
+    parser.add_argument(
+        '--imgsz', type=int, default=640, help='pixels; dynamic is made at half of it too'
+    )
     parser.add_argument('--calibration', nargs='+', required=True)
     parser.add_argument('--select', nargs='+', required=True, metavar='DATA[=CLASS_MAP]')
     parser.add_argument('--data', nargs='+', required=True, metavar='DATA[=CLASS_MAP]')
@@ -75,7 +77,7 @@ def methods(given: argparse.Namespace) -> List[Path]:
         print(f'TFLite is left out: {EXPORTER} is not installed.', flush=True)
     made = []
     for checkpoint in given.checkpoints:
-        model = imported(given, checkpoint, SIZE)
+        model = imported(given, checkpoint, given.imgsz)
         made.append(quantized(given, model, 'default', (*AWARE, *tflite)))
         made.append(quantized(given, model, 'accuracy-aware', AWARE))
     return made
@@ -86,7 +88,7 @@ def dynamic(given: argparse.Namespace) -> List[Path]:
     return [
         quantized(given, imported(given, checkpoint, size), 'dynamic', ('onnxruntime',))
         for checkpoint in given.checkpoints
-        for size in (SIZE, SIZE // 2)
+        for size in (given.imgsz, given.imgsz // 2)
     ]
 
 
@@ -97,7 +99,7 @@ def imported(given: argparse.Namespace, checkpoint: Path, size: int) -> Path:
     """Return the FP32 artifact of a checkpoint at a size in pixels; tables share it."""
     out = given.out / f'{checkpoint.stem}-{size}'
     names = ('--names', str(given.names)) if given.names else ()
-    more = tflite_exported() if size == SIZE else ()
+    more = tflite_exported() if size == given.imgsz else ()
     runtimes = repeated('--runtime', ('onnxruntime', 'openvino', *more))
     make(out, 'import', str(checkpoint), '--imgsz', str(size), *names, *runtimes)
     return out

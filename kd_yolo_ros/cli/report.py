@@ -51,7 +51,7 @@ RESAMPLES = 1000  # that many are enough for the ends of such an interval, see e
     '--exclude',
     type=EXISTING,
     multiple=True,
-    help='Leave these pictures out, by content: those of calibration and selection.',
+    help='Leave these out, by content: those of calibration and selection (also a COCO json).',
 )
 @click.option('--out', type=EXISTING, required=True, help='Folder for the report.')
 @click.option(
@@ -189,14 +189,20 @@ def _key(loaded: Loaded) -> str:
 
 
 def _digests(sources: Sequence[Path]) -> Set[str]:
-    """Return the digests of all pictures of some sources."""
+    """Return the digests of all pictures of some sources, of a COCO json those it names."""
     from kd_yolo_ros.frames import open_source
     from kd_yolo_ros.frames.held_out import picture_digest
+    from kd_yolo_ros.metrics.dataset import open_dataset
 
+    opened = [
+        (path, *(open_dataset(path) if path.suffix == '.json' else (open_source(path), None)))
+        for path in sources
+    ]
     digests: Set[str] = set()
-    for path, source in [(path, open_source(path)) for path in sources]:
+    for path, source, truth in opened:
         for frame in progress(source, f'exclude {path.name}', len(source), ' pictures'):
-            digests.add(picture_digest(frame.image))
+            if truth is None or truth.find(frame) is not None:
+                digests.add(picture_digest(frame.image))
     return digests
 
 

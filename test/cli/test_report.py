@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import shutil
 
 import cv2
@@ -229,6 +230,16 @@ def test_pictures_that_a_model_was_made_with(models, data, tmp_path):
     report, _ = made(tmp_path / 'out', *options)
     assert report['data'][0]['left_out'] == 1 and report['images'] == 3
     assert set(report['results'][0]['per_class']) == {'red', 'green'}
+    # Of a COCO json only what it names: its folder holds the other pictures too.
+    coco = {
+        'images': [{'id': 1, 'file_name': '2.png', 'width': 1, 'height': 1}],
+        'annotations': [],
+        'categories': [],
+    }
+    (tmp_path / 'all' / 'seen.json').write_text(json.dumps(coco))
+    options = (*options[:3], '--exclude', tmp_path / 'all' / 'seen.json')
+    again, _ = made(tmp_path / 'again', *options)
+    assert again['data'][0]['left_out'] == 1 and again['images'] == 3
     with pytest.raises(UserError, match='used for calibration or selection'):
         made(tmp_path / 'none', *options[:3], '--exclude', tmp_path / 'all')
     assert not (tmp_path / 'none').exists()

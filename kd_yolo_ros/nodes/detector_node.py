@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Optional, Sequence
 
-from kd_yolo_ros.nodes.inference_node import InferenceNode
-from kd_yolo_ros.nodes.process import run_node
+from kd_yolo_ros.nodes.inference_node import InferenceNode, run
 
 
 class DetectorNode(InferenceNode):
@@ -21,14 +19,7 @@ class DetectorNode(InferenceNode):
 
 def main(args: Optional[Sequence[str]] = None) -> None:
     """Run the node until a signal ends it."""
-    sys.exit(
-        run_node(
-            DetectorNode,
-            start=InferenceNode.autostart,
-            stop=InferenceNode.end,
-            args=args,
-        )
-    )
+    run(DetectorNode, args)
 
 
 if __name__ == '__main__':

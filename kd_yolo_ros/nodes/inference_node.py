@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import sys
 import threading
 import time
 import traceback
 from time import perf_counter
-from typing import Any, ClassVar, Dict, List, NamedTuple, Optional, Union
+from typing import Any, ClassVar, Dict, List, NamedTuple, Optional, Sequence, Type, Union
 
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
@@ -39,6 +40,7 @@ from kd_yolo_ros.nodes.detection_messages import DetectionMessages, label_info
 from kd_yolo_ros.nodes.diagnostics import Diagnostics, FrameStatistics
 from kd_yolo_ros.nodes.image_messages import nanoseconds, to_image, to_picture
 from kd_yolo_ros.nodes.middleware_events import image_events, without_events
+from kd_yolo_ros.nodes.process import run_node
 from kd_yolo_ros.predictor import Predictor
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -474,3 +476,8 @@ class InferenceNode(LifecycleNode):
             predictor.running,
         )
         self._diagnostics_publisher.publish(message)
+
+
+def run(node: Type[InferenceNode], args: Optional[Sequence[str]] = None) -> None:
+    """Run a node until a signal ends it, and leave with its status."""
+    sys.exit(run_node(node, start=InferenceNode.autostart, stop=InferenceNode.end, args=args))

@@ -27,11 +27,7 @@ def arguments(config: Path, name: str, outputs: Sequence[Argument]) -> List[Argu
         outputs: its topics, which can be renamed.
     """
     return [
-        (
-            'artifact',
-            '',
-            'Folder of the model; empty for that of params_file, or else the bundled one',
-        ),
+        ('artifact', '', 'Folder of the model; empty for what params_file says'),
         ('runtime', '', 'auto, onnxruntime, openvino, …; empty for what params_file says'),
         ('provider', '', 'Of the runtime: cpu, cuda, …; empty for what params_file says'),
         ('precision', '', 'auto, fp32, bf16, fp16 or int8; empty for what params_file says'),

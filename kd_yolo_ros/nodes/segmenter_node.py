@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Dict, List, Optional, Sequence
 
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
@@ -16,8 +15,7 @@ from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.masks import UNLABELLED
 from kd_yolo_ros.nodes import qos
 from kd_yolo_ros.nodes.image_messages import to_image
-from kd_yolo_ros.nodes.inference_node import InferenceNode
-from kd_yolo_ros.nodes.process import run_node
+from kd_yolo_ros.nodes.inference_node import InferenceNode, run
 from kd_yolo_ros.packed_masks import FORMAT, pack_masks
 
 
@@ -93,14 +91,7 @@ class SegmenterNode(InferenceNode):
 
 def main(args: Optional[Sequence[str]] = None) -> None:
     """Run the node until a signal ends it."""
-    sys.exit(
-        run_node(
-            SegmenterNode,
-            start=InferenceNode.autostart,
-            stop=InferenceNode.end,
-            args=args,
-        )
-    )
+    run(SegmenterNode, args)
 
 
 if __name__ == '__main__':

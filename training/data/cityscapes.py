@@ -7,7 +7,7 @@ M. Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Understanding
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from kd_yolo_ros.frames.pictures import PICTURE_SUFFIXES
 from .contours import contours
 from .dataset import Picture, Problem
 from .labels import Label, box_around, missing_picture, to_picture
+from .occlusion import visible_pieces
 
 NAMES = (
     'car', 'traffic sign', 'rider', 'person', 'bicycle',
@@ -89,8 +90,8 @@ def read_frame(frame: Frame) -> tuple[Picture | None, list[Problem]]:
     """Return a frame's picture with its instances, None where it cannot be used.
 
     From polygons: every object of NAMES is an instance, its box the extremes of x and y of its
-    outline, cut at the picture's border; what is marked as deleted is not there. An outline
-    goes on behind what stands in front of it, as it was drawn. From instance ids: the eight
+    outline as it was drawn, cut at the picture's border; what is marked as deleted is not there.
+    Its mask is what later outlines, of whatever class, leave of it. From instance ids: the eight
     classes that have them, an outline for each connected piece; traffic lights and signs are
     missing. In both, a group that was not told apart is a crowd region.
     """
@@ -125,24 +126,36 @@ def _read_polygons(file: Path) -> _Read | str:
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 'is no polygon file, expected imgWidth, imgHeight and objects in it'
-    labels, problems = [], []
+    labels: list[Label] = []
+    problems: list[str] = []
+    drawn: list[np.ndarray] = []  # from back to front, in pixels
+    at: list[int] = []  # where among them each label is
     for number, item in enumerate(objects):
         label = item.get('label') if isinstance(item, dict) else None
         if not isinstance(label, str):
             problems.append(f'object {number} has no label; left out')
             continue
+        if item.get('deleted'):
+            continue
         known = _class_of(label)
-        if known is None or item.get('deleted'):
-            continue
         outline = _outline(item.get('polygon'), size)
-        if outline is None:
-            problems.append(f'object {number}, {label}: its polygon is none; left out')
-            continue
-        name, crowd = known
-        box = box_around([outline])
         where = f'object {number}, {label}'
-        labels.append(Label(where, NAMES.index(name), box, crowd, (outline,)))
-    return labels, size, problems
+        if outline is None:
+            if known:
+                problems.append(f'{where}: its polygon is none; left out')
+            continue
+        if known:
+            name, crowd = known
+            labels.append(Label(where, NAMES.index(name), box_around([outline]), crowd))
+            at.append(len(drawn))
+        drawn.append(outline * size)
+    seen = []
+    for label, pieces in zip(labels, visible_pieces(drawn, size, at), strict=True):
+        if pieces:
+            seen.append(replace(label, polygons=tuple(piece / size for piece in pieces)))
+        else:
+            problems.append(f'{label.where}: nothing of it is seen; left out')
+    return seen, size, problems
 
 
 def _class_of(label: str) -> tuple[str, bool] | None:
@@ -161,11 +174,13 @@ def _outline(polygon: Any, size: tuple[int, int]) -> np.ndarray | None:
         return None
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
         return None
+    if not np.isfinite(points).all():
+        return None
     # The annotators drew over the border on purpose; that is nothing to report. What lies
     # outside altogether keeps its place, so that it is found to.
     relative = points / size
     cut = relative.clip(0, 1)
-    return cut if np.ptp(cut, 0).all() or not np.isfinite(relative).all() else relative
+    return cut if np.ptp(cut, 0).all() else relative
 
 
 def _read_instance_ids(file: Path) -> _Read | str:

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from kd_yolo_ros.errors import UserError
 from kd_yolo_training.cli.data import data as verbs
 from kd_yolo_training.data.cityscapes import NAMES, find_frames, read_frame
+from kd_yolo_training.data.labels import box_around
 from kd_yolo_training.data.read import read_dataset
 
 WIDTH, HEIGHT = 64, 32
@@ -78,6 +79,26 @@ def test_polygons(tmp_path):
     assert outline == pytest.approx(np.array([[30, 2], [34, 6], [32, 12]]))
 
 
+def test_a_mask_is_what_is_seen_of_its_object_and_the_box_all_that_was_drawn(tmp_path):
+    objects = [
+        rectangle('sky', 0, 0, 64, 10),
+        rectangle('car', 4, 8, 20, 16),
+        rectangle('person', 30, 8, 36, 20),
+        rectangle('bicycle', 5, 10, 8, 12),  # behind the truck altogether
+        rectangle('truck', 0, 8, 12, 16),
+        rectangle('pole', 32, 0, 33, 31),
+        rectangle('bus', 30, 8, 60, 20, deleted=1),
+    ]
+    write_frame(tmp_path, 'train', 'ulm', 0, objects)
+    picture, (problem,) = read_one(tmp_path)
+    assert problem.what == 'object 3, bicycle: nothing of it is seen; left out'
+    assert [NAMES[i] for i in picture.class_ids] == ['car', 'person', 'truck']
+    assert pixels(picture.boxes) == [[4, 8, 20, 16], [30, 8, 36, 20], [0, 8, 12, 16]]
+    car, person, truck = picture.polygons
+    assert pixels(np.array([box_around(car)])) == [[12, 8, 20, 16]]
+    assert len(person) == 2 and len(truck) == 1
+
+
 def test_instance_ids_where_polygons_are_missing(tmp_path):
     ids = np.zeros((HEIGHT, WIDTH), np.uint16)
     ids[0:4] = 23  # sky
@@ -128,7 +149,7 @@ def test_broken_polygons_are_named(tmp_path):
         {'label': 'car', 'polygon': [[1, 2], [3, 'x'], [4, 4]]},
         {'polygon': []},
         3,
-        rectangle('car', 4, 8, 4, 16),
+        rectangle('car', 24, 8, 24, 16),
         rectangle('car', 70, 8, 80, 16),
         rectangle('bus', 4, 8, float('nan'), 16),
         rectangle('car', 4, 8, 20, 16),
@@ -139,9 +160,9 @@ def test_broken_polygons_are_named(tmp_path):
     text = [problem.what for problem in problems]
     assert [part.split(':')[0] for part in text] == [
         'object 0, car', 'object 1, car', 'object 2, car', 'object 3 has no label; left out',
-        'object 4 has no label; left out', 'object 5, car', 'object 6, car', 'object 7, bus',
+        'object 4 has no label; left out', 'object 7, bus', 'object 5, car', 'object 6, car',
     ]  # fmt: skip
-    assert 'above 0' in text[5] and 'outside the picture' in text[6] and 'finite' in text[7]
+    assert 'above 0' in text[6] and 'outside the picture' in text[7]
     (frame,) = find_frames(tmp_path, 'train')
     frame.polygons.write_text('{"imgWidth": 64}')
     picture, (problem,) = read_frame(frame)

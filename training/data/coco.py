@@ -133,7 +133,7 @@ def _add(
             problems.append(Problem(file, f'{where}: category {category} is not listed; left out'))
             return
         width, height = listed[image][1]
-        polygons = _polygons(annotation.get('segmentation'), (width, height))
+        polygons, broken = _polygons(annotation.get('segmentation'), (width, height))
         crowd = bool(annotation.get('iscrowd', 0))
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         what = f'{where} lacks image_id, category_id or bbox [x, y, width, height]; left out'
@@ -141,6 +141,8 @@ def _add(
         return
     box = (x / width, y / height, (x + w) / width, (y + h) / height)
     weight = _weight(annotation.get('score'))
+    if broken:
+        problems.append(Problem(file, f'{where}: {broken}'))
     labels[image].append(Label(where, index[category], box, crowd, polygons, weight))
 
 
@@ -151,33 +153,40 @@ def _weight(score: Any) -> float:
     return float(score) if isinstance(score, (int, float)) else math.nan
 
 
-def _polygons(segmentation: Any, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """Return relative (K, 2) outlines; none of what is neither outline nor run-length mask."""
+def _polygons(segmentation: Any, size: tuple[int, int]) -> tuple[tuple[np.ndarray, ...], str]:
+    """Return relative (K, 2) outlines, and what is wrong with them, '' where nothing is.
+
+    The box of an object is good all the same.
+    """
+    if not segmentation:
+        return (), ''
     if isinstance(segmentation, dict):
         return _decoded(segmentation, size)
-    if not isinstance(segmentation, list):
-        return ()
     outlines = []
-    for flat in segmentation:
+    rings = segmentation if isinstance(segmentation, list) else [segmentation]
+    for flat in rings:
         try:
             points = np.array(flat, np.float64)
-        except (TypeError, ValueError):  # no row of numbers; the box is good all the same
+        except (TypeError, ValueError):
             continue
         if points.ndim != 1 or len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
             continue
         outlines.append((points.reshape(-1, 2) / size).astype(np.float32))
-    return tuple(outlines)
+    wrong = f'{len(rings) - len(outlines)} of its {len(rings)} outlines cannot be used; left out'
+    return tuple(outlines), wrong if len(outlines) < len(rings) else ''
 
 
-def _decoded(segmentation: Any, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """Return the outlines of a run-length mask; none where it is broken: its box is good."""
+def _decoded(segmentation: Any, size: tuple[int, int]) -> tuple[tuple[np.ndarray, ...], str]:
+    """Return the outlines of a run-length mask, and what is wrong with it."""
     from pycocotools import mask
 
     try:
         rle = to_rle(segmentation, size, size, '')
     except UserError:
-        return ()
-    return tuple((outline / size).astype(np.float32) for outline in contours(mask.decode(rle)))
+        width, height = size
+        return (), f'its mask is no run lengths of {height} x {width} pixels; left out'
+    found = contours(mask.decode(rle))
+    return tuple((outline / size).astype(np.float32) for outline in found), ''
 
 
 def write_coco(

@@ -147,14 +147,16 @@ def test_yolo_labels_come_back_as_written(tmp_path):
 def test_coco_polygons_crowd_and_sparse_ids(tmp_path):
     file = coco_json(write_pictures(tmp_path, 2) / 'a.json', [SQUARE, TRIANGLE])
     data = read_dataset(file)
-    assert (data.names, data.problems) == (('car', 'person'), ())
+    assert data.names == ('car', 'person')
+    (broken,) = data.problems
+    assert 'its mask is no run lengths' in broken.what
     first, second = data.pictures
     assert (first.size, first.class_ids.tolist()) == ((64, 48), [0, 1])
     assert first.boxes == pytest.approx(
         np.array([[8 / 64, 8 / 48, 24 / 64, 24 / 48], [16 / 64, 12 / 48, 48 / 64, 36 / 48]])
     )
     assert first.crowd.tolist() == [True, False]
-    assert first.polygons[0] == ()  # its run-length mask is broken; the box is good
+    assert first.polygons[0] == ()
     assert first.polygons[1][0] * (64, 48) == pytest.approx(
         np.array([[16, 12], [48, 12], [32, 36]])
     )
@@ -250,6 +252,24 @@ def test_run_length_masks_become_outlines(tmp_path, compressed):
     pixels = [(outline * (64, 48)).ravel().tolist() for outline in one.polygons[0]]
     back = mask.merge(mask.frPyObjects(pixels, 48, 64))
     assert back['counts'] == rle['counts']
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'what'),
+    [
+        ({'size': [64, 48], 'counts': [64 * 48]}, 'its mask is no run lengths of 48 x 64 pixels'),
+        ([[1, 2, 3], [4, 4, 8, 4, 8, 8]], '1 of its 2 outlines cannot be used'),
+        (['a'], '1 of its 1 outlines cannot be used'),
+        ('a', '1 of its 1 outlines cannot be used'),
+    ],
+)
+def test_a_broken_mask_is_named_and_its_box_stays(tmp_path, segmentation, what):
+    car = {**SQUARE, 'segmentation': segmentation}
+    file = coco_json(write_pictures(tmp_path, 1) / 'a.json', [car], 1)
+    data = read_coco(file, tmp_path / 'images')
+    (problem,) = data.problems
+    assert problem.file == file and what in problem.what
+    assert len(data.pictures[0].boxes) == 1
 
 
 def test_area_of_an_outline():

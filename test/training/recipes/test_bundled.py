@@ -48,3 +48,28 @@ def test_val_is_only_reported(name):
     # That one only looks for what distillation-arms is to report.
     assert readers & {'compare', 'evaluate'} or name == 'distillation-methods'
     assert readers <= {'compare', 'evaluate', 'quantize'}  # the last notes what INT8 costs
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_students_that_are_chosen_from_differ_in_their_teacher_alone(name):
+    def options(step) -> dict[str, str]:
+        words = list(step.words)
+        return {w: words[i + 1] for i, w in enumerate(words) if w.startswith('--')}
+
+    steps = open_recipe(name, []).steps
+    trained = {options(step)['--out']: options(step) for step in steps if step.verb == 'train'}
+    students = [
+        {key: value for key, value in trained[path].items() if not _of_the_teacher(key)}
+        for step in steps
+        if step.verb == 'select'
+        for path in (word.rpartition('=')[2] for word in step.words)
+        if path in trained
+    ]
+    for student in students:
+        assert student['--anchors'] == '{out}/teacher'
+        assert {**student, '--seed': ''} == {**students[0], '--seed': ''}
+
+
+def _of_the_teacher(option: str) -> bool:
+    own = ('--out', '--teacher', '--feature-layers', '--cwd-tau')
+    return option in own or option.startswith(('--distil-', '--imitation-'))

@@ -26,11 +26,13 @@ from kd_yolo_ros.metrics.text import size_text
 
 SCHEMA = 1
 
+AP_COLUMNS = ('map50_95', 'map50', 'mask_map50_95', 'mask_map50', 'miou', 'images')
+
 CSV_COLUMNS = (
     'created', 'kind', 'artifact', 'runtime', 'precision', 'provider', 'input', 'threads', 'mode',
     'infer_p50_ms', 'infer_p95_ms', 'infer_p99_ms', 'total_p50_ms',
     'latency_p50_ms', 'latency_p95_ms', 'latency_p99_ms',
-    'map50_95', 'map50', 'images',
+    *AP_COLUMNS,
     'frames_sent', 'frames_processed', 'frames_replaced', 'frames_skipped', 'frames_lost',
     'size_mb', 'peak_rss_mb', 'cpu', 'cores', 'version',
 )  # fmt: skip
@@ -165,7 +167,7 @@ def _csv_row(result: Mapping[str, Any], common: Mapping[str, Any]) -> Dict[str, 
     row = {column: result.get(column) for column in CSV_COLUMNS}
     row.update({f'infer_{p}_ms': infer.get(p) for p in ('p50', 'p95', 'p99')})
     row.update({f'latency_{p}_ms': latency.get(p) for p in ('p50', 'p95', 'p99')})
-    row.update({key: ap.get(key) for key in ('map50_95', 'map50', 'images')})
+    row.update({key: ap.get(key) for key in AP_COLUMNS})
     row.update({f'frames_{k}': v for k, v in (result.get('frames') or {}).items()})
     row['total_p50_ms'] = (stages.get('total') or {}).get('p50')
     row.update(common)

@@ -331,6 +331,18 @@ def test_csv_rows(tmp_path):
     assert rows[6]['peak_rss_mb'] == '120.0' and rows[6]['map50'] == '0.5'
 
 
+def test_csv_has_the_figures_of_masks(tmp_path):
+    masks = {'mask_map50_95': 0.25, 'mask_map50': 0.4, 'miou': 0.6}
+    reports = (
+        new_report('evaluate', **RUNNING, **average_precision(), **masks),
+        new_report('replay', **RUNNING, ap={**average_precision(40), **masks}),
+    )
+    for report in reports:
+        append_csv(tmp_path / 'runs.csv', report)
+    for row in read_rows(tmp_path / 'runs.csv'):
+        assert {name: float(row[name]) for name in masks} == masks
+
+
 def test_csv_rows_have_no_other_columns():
     for make in REPORTS:
         assert all(tuple(row) == CSV_COLUMNS for row in csv_rows(make()))

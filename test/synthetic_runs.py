@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,18 @@ IMGSZ = 64
 
 
 def write_run(
-    folder: Path, seed: int, file: str = BEST, size: str = 'n', masks: int = 0, **info: Any
+    folder: Path,
+    seed: int,
+    file: str = BEST,
+    size: str = 'n',
+    masks: int = 0,
+    recorded: Mapping[str, Any] | None = None,
+    **info: Any,
 ) -> Path:
-    """Write a run of three epochs with random weights for the shapes; return its folder."""
+    """Write a run of three epochs with random weights for the shapes; return its folder.
+
+    `recorded` is added to the settings that a run records.
+    """
     model = random_yolov5(len(NAMES), size, seed, masks)
     described = {
         'format': 1,
@@ -32,7 +42,7 @@ def write_run(
         'anchors_px': model.head.anchors_px.tolist(),
         'imgsz': [IMGSZ, IMGSZ],
         'epoch': 2,
-        'run': {'seed': seed, 'fit': 'a hash'},
+        'run': {'seed': seed, 'epochs': 3, 'fit': 'a hash', 'teachers': [], **(recorded or {})},
         'provenance': {'fit': {'description': 'shapes, fit', 'pictures': 16}},
         **info,
     }

@@ -31,6 +31,7 @@ class ResampledAP:
 
     Attributes:
         names: the C classes that have objects, as in `CocoAP.evaluate`.
+        absent: the others.
         figures: what is measured of each, as `CocoAP.evaluate` calls it: BOXES, and MASKS where
             there are masks.
         pictures: the keys of the P pictures, in the order of the weights.
@@ -40,6 +41,7 @@ class ResampledAP:
     def __init__(self, ap: CocoAP) -> None:
         self.pictures: List[str] = list(ap.pictures)
         self.names: List[str] = []
+        self.absent: List[str] = []
         self.figures = BOXES + MASKS if ap.has_masks else BOXES
         self._classes: List[List[_ClassMatches]] = []
         self._iou = ap.iou() if ap.has_masks else None
@@ -51,6 +53,8 @@ class ResampledAP:
             if matches[0].objects.any():
                 self.names.append(ap.class_key(class_id))
                 self._classes.append(matches)
+            else:
+                self.absent.append(ap.class_key(class_id))
         totals = [matches[0].objects.sum() for matches in self._classes]
         self.instances = np.array(totals, np.int64)
 

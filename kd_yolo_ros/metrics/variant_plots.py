@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from kd_yolo_ros.metrics.figure import GREY, GRID, make_figure, to_png
+from kd_yolo_ros.metrics.figure import GREY, GRID, label_points, make_figure, to_png
 from kd_yolo_ros.metrics.judged import TITLES, judged_by
 from kd_yolo_ros.metrics.text import interval_text, labels
 
@@ -57,6 +57,8 @@ def _over_latency(
     """Draw a marker for each: colour by runtime, form by precision, area by size."""
     figure, axes = make_figure(title, f'area: size of the file · {below}', 5.2)
     several = len({result['artifact'] for result in results}) > 1
+    points: List[Tuple[float, float]] = []
+    texts: List[str] = []
     for result in results:
         x, y = result['model_ms']['p50'], 100 * result[judged]
         axes.scatter(
@@ -69,15 +71,8 @@ def _over_latency(
             linewidths=0,
         )
         text = f'{result["size_mb"]:.1f} MB'
-        axes.annotate(
-            f'{result["artifact"]}, {text}' if several else text,
-            (x, y),
-            (9, 0),
-            textcoords='offset points',
-            va='center',
-            fontsize=8,
-            color=GREY,
-        )
+        texts.append(f'{result["artifact"]}, {text}' if several else text)
+        points.append((x, y))
     heights = [100 * result[judged] for result in results]
     middle = (min(heights) + max(heights)) / 2
     reach = max(0.65 * (max(heights) - min(heights)), LEAST_POINTS / 2)
@@ -87,6 +82,7 @@ def _over_latency(
     axes.set_xlabel('infer + decode + nms, p50 in ms')
     axes.set_ylabel(f'{TITLES[judged]} in points')
     _legend(axes, colours, [result['precision'] for result in results])
+    label_points(axes, points, texts, [colours[result['runtime']] for result in results])
     return to_png(figure)
 
 

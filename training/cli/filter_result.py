@@ -43,11 +43,13 @@ class Compared:
         models: by name of their arm.
         differences: to the baseline, by name of the arm.
         report: all of it.
+        remarks: sentences on what could not be checked, where something is to be decided.
     """
 
     models: Mapping[str, Sequence[Model]]
     differences: Mapping[str, Difference]
     report: dict[str, Any]
+    remarks: Sequence[str]
 
 
 def filter_options(command: Callable) -> Callable:
@@ -120,7 +122,7 @@ def compare_arms(
     split: str | None,
     out: Path,
     how: How,
-    across_arms: bool = False,
+    deciding: bool = False,
 ) -> Compared:
     """Measure all arms on a split and compare them with the first; show the progress.
 
@@ -131,7 +133,8 @@ def compare_arms(
         split: of it.
         out: folder for the result.
         how: the options.
-        across_arms: whether all arms have to be of one size of network and input.
+        deciding: whether the distillation is to be judged: all arms have to be of one size of
+            network and input, and trained alike in all else.
 
     Raises:
         UserError: something cannot be read or compared.
@@ -144,15 +147,17 @@ def compare_arms(
     from ..engine.outlets import Outlets
     from ..engine.usable import usable
     from ..filter.arms import differences, measure
+    from ..filter.fairness import check_fair
     from ..filter.models import check_alike, describe_model
-    from ..filter.report import arm_rows, result_rows
+    from ..filter.report import arm_rows, result_rows, unjudged
 
     models = {
         name: [describe_model(path, how.weights, how.precision) for path in paths]
         for name, paths in arms.items()
     }
     pictures = read_dataset(data, split)
-    check_alike(models, pictures, across_arms)
+    check_alike(models, pictures, deciding)
+    remarks = check_fair(models) if deciding else []
     pictures = usable(pictures, out, False, Outlets(click.echo, _progress))
     baseline = next(iter(models))
     measured = measure(models, pictures, out, how.threads, _progress)
@@ -167,18 +172,19 @@ def compare_arms(
         resamples=resamples,
         seed=how.seed,
         baseline=baseline,
+        unjudged_classes=unjudged(measured[baseline][0], results),
         arms=arm_rows(models, results),
         differences={name: one.to_dict() for name, one in found.items()},
         results=results,
     )
-    return Compared(models, found, report)
+    return Compared(models, found, report, remarks)
 
 
 def write_comparison(
     report: dict[str, Any], heading: str, out: Path, csv_file: Path, json_file: Path | None
 ) -> None:
     """Write KIND.json, KIND.md and the plots to the folder, and print the tables."""
-    from ..filter.page import tables, to_markdown
+    from ..filter.page import shown_tables, to_markdown
     from ..filter.plots import comparison_plots
 
     pictures = comparison_plots(report)
@@ -191,7 +197,7 @@ def write_comparison(
     if json_file:
         write_json(json_file, report)
     append_csv(csv_file, report)
-    for table in tables(report):
+    for table in shown_tables(report):
         print_table(*table)
     click.echo(f'Report: {page}')
 

@@ -60,7 +60,8 @@ def select(
 ) -> None:
     """Choose between networks trained with and without a teacher, on the select split.
 
-    RUN is the folder of a training run or a checkpoint. A way of distillation is taken if the
+    RUN is the folder of a training run or a checkpoint; all have to be trained alike but for the
+    seed and the distillation. A way of distillation is taken if the
     lower end of its interval of AP50-95 over plain is above zero, of several the best; else
     plain is. Its run with the best AP is written to OUT/chosen.safetensors, ready to export.
     Networks that segment are judged by AP50-95 of their masks.
@@ -72,9 +73,9 @@ def select(
     arms = {PLAIN: list(plain), **candidates}
     for path in (path for paths in arms.values() for path in paths):
         _check_checkpoint(path)
-    compared = compare_arms('select', arms, data, 'select', out, how, across_arms=True)
+    compared = compare_arms('select', arms, data, 'select', out, how, deciding=True)
     counts = {name: len(models) for name, models in compared.models.items()}
-    decision = decide(compared.differences, counts)
+    decision = decide(compared.differences, counts, compared.remarks)
     selection = _write(out, compared, decision)
     report = {**compared.report, 'level': level, 'decision': selection}
     write_comparison(report, 'Plain or distilled', out, csv_file, json_file)
@@ -112,12 +113,14 @@ def _write(out: Path, compared: Compared, decision: Any) -> dict[str, Any]:
             for key in dict.fromkeys(('artifact', 'seed', 'sha256', 'map50_95', figure))
         },
     }
-    evidence = {key: report[key] for key in ('data', 'data_hash', 'images', 'resamples', 'seed')}
+    kept = ('data', 'data_hash', 'images', 'unjudged_classes', 'resamples', 'seed')
+    evidence = {key: report[key] for key in kept}
     arms = [
         {
             'name': arm['name'],
             'seeds': [row['seed'] for row in report['results'] if row['arm'] == arm['name']],
-            **{key: arm[key] for key in ('map50_95', 'map50_95_sd', 'map50', 'per_class')},
+            **{key: arm[key] for key in ('unlike', 'map50_95', 'map50_95_sd', 'map50')},
+            'per_class': arm['per_class'],
             **{key: arm[key] for key in (MASK, f'{MASK}_sd') if key in arm},
         }
         for arm in report['arms']

@@ -46,9 +46,16 @@ def network_cost(size: str, classes: int, imgsz: tuple[int, int], masks: int = 0
 def training_minutes(run: Path) -> float | None:
     """Return how long a run took with its evaluations; None where its folder does not tell."""
     try:
-        with open(run / RESULTS, newline='', encoding='utf-8') as file:
-            rows = list(csv.DictReader(file))
-        seconds = [float(row['train_s']) + float(row['evaluate_s']) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError):
+        seconds = [float(row['train_s']) + float(row['evaluate_s']) for row in read_results(run)]
+    except (ValueError, KeyError, TypeError):
         return None
     return sum(seconds) / 60 if seconds else None
+
+
+def read_results(run: Path) -> list[dict[str, str]]:
+    """Return the rows of a run's table, one for each epoch; none where it cannot be read."""
+    try:
+        with open(run / RESULTS, newline='', encoding='utf-8') as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error):
+        return []

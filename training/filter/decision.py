@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kd_yolo_ros.metrics.bootstrap import Difference, Interval
@@ -20,7 +20,7 @@ class Decision:
 
     Attributes:
         arm: its name.
-        sentence: why, for people.
+        sentence: why, for people, with what remains to be said.
     """
 
     arm: str
@@ -35,7 +35,9 @@ def corrected_level(level: float, candidates: int) -> float:
     return 1 - (1 - level) / candidates
 
 
-def decide(differences: Mapping[str, Difference], seeds: Mapping[str, int]) -> Decision:
+def decide(
+    differences: Mapping[str, Difference], seeds: Mapping[str, int], remarks: Sequence[str] = ()
+) -> Decision:
     """Take the best candidate whose AP50-95 is surely above plain's, or else plain.
 
     Of networks that segment it is that of masks.
@@ -44,6 +46,7 @@ def decide(differences: Mapping[str, Difference], seeds: Mapping[str, int]) -> D
         differences: candidate minus plain, by the candidate's name; intervals at
             `corrected_level`.
         seeds: how many networks there are of each, plain among them.
+        remarks: sentences that go with the one of the decision.
     """
     best = max(differences, key=lambda name: differences[name].judged.difference)
     sure = [name for name, found in differences.items() if found.judged.low > 0]
@@ -58,10 +61,10 @@ def decide(differences: Mapping[str, Difference], seeds: Mapping[str, int]) -> D
     )
     seeds_text = _seeds(seeds[best], seeds[PLAIN])
     if sure:
-        return Decision(best, f'{label} is taken: {figures}, {seeds_text}.')
-    return Decision(
-        PLAIN, f'plain is taken: {label} has {figures}, which may be no gain, {seeds_text}.'
-    )
+        sentence = f'{label} is taken: {figures}, {seeds_text}.'
+    else:
+        sentence = f'plain is taken: {label} has {figures}, which may be no gain, {seeds_text}.'
+    return Decision(best if sure else PLAIN, ' '.join([sentence, *remarks]))
 
 
 def in_points(difference: float) -> str:

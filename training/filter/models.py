@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kd_yolo_ros.artifact import sha256_of
 from kd_yolo_ros.bundled import find_model
@@ -41,6 +42,9 @@ class Model:
         seed: of the training, where the weights tell.
         epoch: after which the weights were taken, where they tell.
         train_minutes: of the whole training run, where its folder is there.
+        run: what training recorded of itself: settings, hashes of data, teachers and start; None
+            where the weights do not tell.
+        anchors: of its head in pixels, as nested lists; None for an artifact.
     """
 
     path: Path
@@ -56,6 +60,8 @@ class Model:
     seed: int | None = None
     epoch: int | None = None
     train_minutes: float | None = None
+    run: Mapping[str, Any] | None = None
+    anchors: list | None = None
 
 
 def describe_model(path: Path, weights: str | None = None, precision: str = 'auto') -> Model:
@@ -141,7 +147,7 @@ def _checkpoint(path: Path, weights: str | None) -> Model:
         file = path
         run = path.parent.parent if path.parent.name == RUN_WEIGHTS else None
     checkpoint = open_checkpoint(file)
-    seed = (checkpoint.training.get('run') or {}).get('seed')
+    recorded = _recorded(checkpoint.training)
     return Model(
         path=file,
         name=run.resolve().name if run else path.stem,
@@ -151,9 +157,11 @@ def _checkpoint(path: Path, weights: str | None) -> Model:
         imgsz=checkpoint.imgsz or DEFAULT_SIZE,
         size=checkpoint.size,
         masks=checkpoint.masks,
-        seed=seed,
+        seed=recorded.get('seed') if recorded else None,
         epoch=checkpoint.epoch,
         train_minutes=training_minutes(run) if run else None,
+        run=recorded,
+        anchors=checkpoint.anchors.tolist(),
     )
 
 
@@ -170,7 +178,13 @@ def _artifact(path: Path, precision: str) -> Model:
         imgsz=(chosen.file.input.height, chosen.file.input.width),
         runtime=chosen.runtime,
         precision=chosen.precision,
+        run=_recorded(artifact.manifest.provenance.get('training')),
     )
+
+
+def _recorded(training: Any) -> Mapping[str, Any] | None:
+    run = training.get('run') if isinstance(training, Mapping) else None
+    return run if isinstance(run, Mapping) and run else None
 
 
 def _kind(model: Model) -> str:

@@ -14,6 +14,8 @@ from .decision import in_points, interval_text, percent
 
 Report = Mapping[str, Any]
 
+FEW = 4  # arms whose table of classes fits a terminal
+
 
 class Table(NamedTuple):
     """A table with its title."""
@@ -34,17 +36,29 @@ def to_markdown(report: Report, heading: str, pictures: Mapping[str, str]) -> st
     parts = [f'# {heading}', f'{report["created"]}: {report["data"]}.']
     if report.get('decision'):
         parts.append(f'**{report["decision"]["sentence"]}**')
-    for one in tables(report):
-        parts += [f'## {one.title}', table(one.head, one.rows)]
+    arms, classes = _arms(report), _classes(report)
+    parts += [f'## {arms.title}', table(arms.head, arms.rows)]
+    if len({arm['runs'] for arm in report['arms']}) > 1:
+        parts.append(
+            'Arms have different numbers of runs: where one run was chosen for its AP, as that of '
+            'an artifact often is, some of its difference to the mean of others is that choice.'
+        )
+    parts += [f'## {classes.title}', table(classes.head, classes.rows)]
+    if report['unjudged_classes']:
+        parts.append(
+            f'Not judged, without a labelled {_labelled(report)} in these pictures: '
+            f'{", ".join(report["unjudged_classes"])}.'
+        )
     parts.append(_method(report))
     parts += [f'![{title}]({name})' for name, title in pictures.items()]
+    parts += ['## How they were trained', table(*_trained(report))]
     parts += ['## Networks', table(*_networks(report)), '## Measured on', *machine(report)]
     return '\n\n'.join(parts) + '\n'
 
 
-def tables(report: Report) -> list[Table]:
-    """Return the table of the arms, and that of the classes."""
-    return [_arms(report), _classes(report)]
+def shown_tables(report: Report) -> list[Table]:
+    """Return what a terminal has room for: the table of arms, of few that of classes too."""
+    return [_arms(report), *([_classes(report)] if len(report['arms']) <= FEW else [])]
 
 
 def _arms(report: Report) -> Table:
@@ -97,6 +111,20 @@ def _classes(report: Report) -> Table:
     head = ['class', 'objects', *(arm['name'] for arm in arms)]
     deltas = [f'{name} over {report["baseline"]}, points' for name in found]
     return Table(f'{TITLES[figure]} by class', [*head, *deltas], rows)
+
+
+def _labelled(report: Report) -> str:
+    return 'mask' if judged_by(report['arms']) == MASK else 'object'
+
+
+def _trained(report: Report) -> tuple[list[str], list[list[Any]]]:
+    rows = []
+    for arm in report['arms']:
+        unlike = arm['unlike']
+        if arm['name'] != report['baseline'] or unlike:
+            told = 'not recorded' if unlike is None else ', '.join(unlike) or 'nothing'
+            rows.append([arm['name'], told])
+    return ['arm', f'unlike {report["baseline"]} in (but for the seed)'], rows
 
 
 def _networks(report: Report) -> tuple[list[str], list[list[Any]]]:

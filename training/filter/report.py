@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from kd_yolo_ros.metrics.bootstrap import BOXES, MASKS, ResampledAP
+from kd_yolo_ros.metrics.judged import judged_by
 
 from .cost import network_cost
+from .fairness import unlike
 from .models import Model
 
 Row = dict[str, Any]
@@ -42,13 +44,29 @@ def arm_rows(arms: Mapping[str, Sequence[Model]], results: Sequence[Row]) -> lis
     """Return a row for every arm: means over its networks, and what one of them costs.
 
     Args:
-        arms: the networks by name of their arm.
+        arms: the networks by name of their arm; the first arm is the baseline.
         results: `result_rows`'.
     """
+    differing = unlike(arms)
     return [
-        _arm(name, models[0], [row for row in results if row['arm'] == name])
+        {
+            **_arm(name, models[0], [row for row in results if row['arm'] == name]),
+            'unlike': differing[name],
+        }
         for name, models in arms.items()
     ]
+
+
+def unjudged(ap: ResampledAP, results: Sequence[Row]) -> list[str]:
+    """Return the classes that networks were not judged by: without an object, or its mask.
+
+    Args:
+        ap: of any network.
+        results: `result_rows`'.
+    """
+    figure = judged_by(results)
+    of_class = results[0]['per_class']
+    return [*ap.absent, *(name for name, one in of_class.items() if one[figure] is None)]
 
 
 def _arm(name: str, model: Model, rows: Sequence[Row]) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from kd_yolo_training.filter.found import found_file, pictures_hash, write_found
 from kd_yolo_training.filter.models import describe_model
 from kd_yolo_training.models.open import open_checkpoint
 
+TAUGHT = {'teachers': ['a hash'], 'distil_cwd': 1.0}
 BLURS = {'plain-0': 3, 'plain-1': 3.1, 'good-0': 0.6, 'good-1': 0.5, 'bad-0': 5, 'bad-1': 5}
 
 
@@ -39,7 +41,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_shapes(folder / 'shapes', 1, 30)
     data = read_dataset(folder / 'shapes', 'select')
     for number, (name, blur) in enumerate(BLURS.items()):
-        model = describe_model(write_run(folder / name, number))
+        recorded = {} if name.startswith('plain') else TAUGHT
+        model = describe_model(write_run(folder / name, number, recorded=recorded))
         for out in ('out', 'compared'):
             file = found_file(folder / out, model, pictures_hash(data))
             write_found(file, synthetic_found(data, blur, number))
@@ -95,7 +98,7 @@ def test_the_better_one_is_taken(place: Path) -> None:
     for name in ('select.json', 'select.md', 'chosen.json'):
         assert str(place) not in (place / 'out' / name).read_text()
     page = (place / 'out' / 'select.md').read_text()
-    assert sentence in page and 'select-runs.png' in page
+    assert sentence in page and 'select-runs.png' in page and 'AP50-95 by class' in printed
     check_pictures(place / 'out', 'select-differences.png', 'select-runs.png')
     with open(place / 'runs' / 'runs.csv', newline='') as file:
         rows = list(csv.DictReader(file))
@@ -103,7 +106,7 @@ def test_the_better_one_is_taken(place: Path) -> None:
 
 
 def test_plain_is_taken_where_nothing_is_surely_better(place: Path, run: Callable) -> None:
-    one = ('--plain', 'plain-0', '--distilled', 'plain-1', '--out', 'out', '--json', 'd.json')
+    one = ('--plain', 'plain-0', '--distilled', 'bad-0', '--out', 'out', '--json', 'd.json')
     printed = run(select, *one)
     report = read_report(place / 'd.json', 'select')
     assert report['decision']['arm'] == 'plain'
@@ -123,9 +126,50 @@ def test_compare(place: Path, run: Callable) -> None:
     plain, _, small = report['arms']
     assert plain['map50_95_sd'] > 0 and small['map50_95_sd'] is None
     assert small['gflops'] == pytest.approx(plain['gflops'] / 4)
-    assert ' ± ' in printed and 'M parameters' in (place / 'compared' / 'compare.md').read_text()
+    page = (place / 'compared' / 'compare.md').read_text()
+    assert ' ± ' in printed and 'M parameters' in page
+    assert '| good | distil-cwd 1.0 instead of none, a teacher |' in page
+    assert '| small | nothing |' in page  # its input's size is told elsewhere
+    assert 'Arms have different numbers of runs' in page
     names = ('differences', 'runs', 'gflops')
     check_pictures(place / 'compared', *(f'compare-{name}.png' for name in names))
+
+
+def test_what_was_not_judged_or_recorded_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = write_shapes(tmp_path / 'shapes', 1, 6) / 'select.json'
+    labels = json.loads(file.read_text())
+    (square,) = (one['id'] for one in labels['categories'] if one['name'] == 'square')
+    labels['annotations'] = [a for a in labels['annotations'] if a['category_id'] != square]
+    file.write_text(json.dumps(labels))
+    data = read_dataset(tmp_path / 'shapes', 'select')
+    for number, run in enumerate((None, {'seed': 1, 'epochs': 3, **TAUGHT})):
+        model = describe_model(write_run(tmp_path / str(number), number, run=run))
+        found = found_file(tmp_path / 'out', model, pictures_hash(data))
+        write_found(found, synthetic_found(data, 2, number))
+    words = ['--data', 'shapes', '--plain', '0', '--distilled', '1', '--threads', '1']
+    CliRunner().invoke(select, [*words, '--out', 'out'], catch_exceptions=False)
+    report = read_report(tmp_path / 'out' / 'select.json', 'select')
+    assert report['unjudged_classes'] == ['square']
+    page = (tmp_path / 'out' / 'select.md').read_text()
+    assert 'Not judged, without a labelled object in these pictures: square.' in page
+    assert 'different numbers of runs' not in page
+    chosen = open_checkpoint(tmp_path / 'out' / 'chosen.safetensors')
+    selection = chosen.training['provenance']['selection']
+    assert selection['unjudged_classes'] == ['square']
+    remark = 'Not recorded is how these were trained: plain 0.'
+    assert selection['sentence'].endswith(remark) and remark in page
+
+
+def test_of_many_arms_the_page_alone_has_the_classes(place: Path, run: Callable) -> None:
+    arms = [f'--arm={name}={name}' for name in BLURS]
+    words = (*arms, '--baseline=plain-0', '--split=select', '--out=compared', '--resamples=100')
+    printed = run(compare, *words)
+    page = (place / 'compared' / 'compare.md').read_text()
+    assert 'AP50-95 by class' in page and 'AP50-95 by class' not in printed
+    assert 'bad-1' in printed
 
 
 def test_artifacts_run_in_the_precision_that_is_wished(
@@ -160,6 +204,11 @@ TWO = ('--arm=a=good-0', '--arm=b=bad-0')
         (select, ('--plain', 'plain-0', '--distilled', 'small'), 'has to be of one size'),
         (select, ('--plain', 'shapes', '--distilled', 'good-0'), 'neither a training run nor'),
         (select, ('--plain', 'plain-0', '--distilled', 'gone'), 'gone does not exist'),
+        (
+            select,
+            ('--plain', 'good-0', '--distilled', 'bad-0'),
+            'good-0 was trained with a teacher',
+        ),
         (select, ('--plain', 'plain-0', '--distilled', 'plain=bad-0'), 'with another NAME'),
         (compare, (*TWO, '--baseline=a'), "no split 'val'"),
         (compare, (*TWO, '--baseline=c'), 'no --arm is named c'),
@@ -229,7 +278,8 @@ def test_of_networks_that_segment_the_better_masks_are_taken(
     monkeypatch.chdir(tmp_path)
     data = read_dataset(write_shapes(tmp_path / 'shapes', 1, 30), 'select')
     for number, (name, blur, mask_blur) in enumerate((('plain', 0.5, 4), ('other', 4, 0.5))):
-        model = describe_model(write_run(tmp_path / name, number, masks=32))
+        taught = TAUGHT if name == 'other' else {}
+        model = describe_model(write_run(tmp_path / name, number, masks=32, recorded=taught))
         file = found_file(tmp_path / 'out', model, pictures_hash(data))
         write_found(file, synthetic_found(data, blur, number, mask_blur=mask_blur))
     words = ['--data', 'shapes', '--threads', '1', '--out', 'out']

@@ -35,6 +35,12 @@ def test_of_networks_that_segment_the_masks_decide():
     assert decide({'cwd': found}, {'plain': 3, 'cwd': 3}).arm == 'cwd'
 
 
+def test_remarks_follow_the_sentence():
+    found = {'cwd': difference(0.014, 0.006, 0.021)}
+    sentence = decide(found, {'plain': 3, 'cwd': 3}, ['Not recorded is one.', 'And two.']).sentence
+    assert sentence.endswith('over plain, 3 seeds each. Not recorded is one. And two.')
+
+
 @pytest.mark.parametrize(
     'values', [(0.02, -0.001, 0.05), (0.02, 0.0, 0.05), (-0.02, -0.03, -0.01)]
 )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import click
@@ -104,11 +105,13 @@ def annotate(
     for name, pictures in every.splits.items():
         splits[name], wrong = with_sizes(pictures)
         problems += wrong
-    files = [
-        DetectionFile(out / DETECTIONS, teacher, predictor)
-        for teacher, predictor in zip(teachers, predictors, strict=True)
-    ]
-    problems += detect_all(files, splits[split], progress)
+    with ExitStack() as stack:
+        kept = {
+            teacher: stack.enter_context(closing(DetectionFile(out / DETECTIONS, teacher, one)))
+            for teacher, one in dict(zip(teachers, predictors, strict=True)).items()
+        }
+        problems += detect_all([*kept.values()], splits[split], progress)
+    files = [kept[teacher] for teacher in teachers]  # of which one may be named twice
     annotated = []
     for picture in splits[split]:
         if not all(picture.file in file for file in files):

@@ -10,7 +10,6 @@ import click
 
 from kd_yolo_ros.cli.common import EXISTING, check_out, common_options, print_table
 from kd_yolo_ros.cli.main import kd_yolo
-from kd_yolo_ros.errors import UserError
 
 RUNS = Path('runs')
 
@@ -50,11 +49,9 @@ def run(file: str, out: Path | None, settings: tuple[str, ...], json_file: Path 
     from ..recipes.run import Interrupted, StepFailed, run_recipe
 
     opened = open_recipe(file, settings)
-    if opened.missing:
-        wanted = ' '.join(f'--set {name}=…' for name in opened.missing)
-        raise UserError(f'{opened.name} needs {wanted}')
+    opened.require_values()
     out = out or RUNS / opened.name
-    check_commands(opened.steps, kd_yolo)
+    check_commands(opened.steps, kd_yolo, opened.text)
     check_out(out, [FOLDER])
     stream = click.get_binary_stream('stdout')
 
@@ -132,10 +129,6 @@ def list_recipes() -> None:
 
 def _text(value: object) -> str:
     """Return a variable's value as --set takes it."""
-    if value is None:
-        return '…'
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return ','.join(map(str, value))
-    return str(value)
+    from ..recipes.expand import as_text
+
+    return '…' if value is None else as_text(value)

@@ -15,6 +15,7 @@ from ..engine.settings import Settings
 from ..losses.detection import DetectionLoss
 from ..models.checkpoint import Checkpoint
 from ..models.yolov5 import YOLOv5
+from .gains import check_gains
 from .task import DistillationTask
 from .teacher import Teacher, check_answers
 
@@ -34,29 +35,12 @@ def check_teachers(
         anchors: whose anchors the student takes; None for the first teacher's.
 
     Raises:
-        UserError: gains without teachers, teachers without gains or without an epoch, or of
-            other classes or anchors than the student, or without masks.
+        UserError: as `check_gains`, or teachers have other classes or anchors than the student,
+            or no masks.
     """
-    gains = settings.distillation.gains
-    if gains and not teachers:
-        raise UserError(
-            f'distil_{next(iter(gains))} has a gain, but there is no teacher: '
-            'name its weights with --teacher.'
-        )
-    if not teachers:
-        return
-    if not gains:
-        raise UserError(
-            'a teacher is given, but nothing to learn from it: give at least one gain, '
-            'as in --distil-cwd 1.'
-        )
-    settings.distillation.shares(len(teachers))
-    if settings.teacher_epochs < 1:
-        raise UserError(
-            'no epoch is left for the teacher: give a smaller --distil-close or --close-mosaic.'
-        )
-    if settings.distillation.answers:
-        masks = 'masks' in gains or (
+    check_gains(settings, len(teachers))
+    if teachers and settings.distillation.answers:
+        masks = 'masks' in settings.distillation.gains or (
             settings.masks > 0 and settings.distillation.teacher_choice == 'best'
         )
         check_answers(teachers, names, (anchors or teachers[0]).anchors, masks)

@@ -6,10 +6,12 @@ A line holds one picture's detections and is appended as soon as they are there.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +43,7 @@ class DetectionFile:
         description: the teacher's name, hash, runtime and precision, for reports.
 
     Raises:
-        UserError: the file cannot be read or made.
+        UserError: the file cannot be read or made, or another process writes it.
     """
 
     def __init__(self, folder: Path, path: Path, predictor: Predictor) -> None:
@@ -53,7 +55,9 @@ class DetectionFile:
             'runtime': running.runtime,
             'precision': running.precision,
         }
-        key = hashlib.sha256(json.dumps([self.description, str(THRESHOLDS)]).encode())
+        # The version that reads, letterboxes and decodes has a say in what is found.
+        parts = [self.description, str(THRESHOLDS), version('kd_yolo_ros')]
+        key = hashlib.sha256(json.dumps(parts).encode())
         name = re.sub(r'[^\w.-]', '_', predictor.manifest.name)
         self.file = folder / f'{name}-{key.hexdigest()[:12]}.jsonl'
         self._found: dict[str, Detections] = {}
@@ -61,6 +65,13 @@ class DetectionFile:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._stream = open(self.file, 'a+b')  # noqa: SIM115 (open as long as this lives)
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._stream.close()
+            raise UserError(
+                f'{self.file} is in use by another `kd-yolo data annotate`, which has to end '
+                f'first, or its teacher is named by two paths.'
+            ) from None
         except OSError as error:
             raise UserError(f'{self.file} cannot be written: {error.strerror}.') from error
         self._read()

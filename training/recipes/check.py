@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import click
@@ -13,26 +14,41 @@ from kd_yolo_ros.cli.main import Unavailable
 from kd_yolo_ros.errors import UserError
 
 from ..cli.requirements import require_all
-from .recipe import APPENDED, OUT, OUTPUTS, Step, within
+from .nested import is_nested, nested
+from .recipe import APPENDED, OUT, OUTPUTS, Step, overlap, within
+from .records import FOLDER
+from .run import RECIPE, RESULT
+
+OUTER = '<out>'  # {out} of the recipe around one whose own {out} is another folder
 
 
-def check_commands(steps: Sequence[Step], verbs: click.Group) -> None:
+def check_commands(steps: Sequence[Step], verbs: click.Group, text: str = '') -> None:
     """Parse every command as `kd-yolo` will, and follow what one step makes and another reads.
 
     Args:
         steps: of a recipe all of whose variables are given.
         verbs: the group of all verbs.
+        text: of the recipe, which it may not run itself.
 
     Raises:
         UserError: a verb, an option or a value is wrong, or what a step reads is neither there
-            nor made before it.
+            nor made before it; also of a recipe that a step runs.
     """
-    made: list[str] = []
+    _check(steps, verbs, [], (text,))
+
+
+def _check(
+    steps: Sequence[Step], verbs: click.Group, made: list[str], running: tuple[str, ...]
+) -> None:
+    """Check steps after others that have `made` files and folders, and note what these make."""
     for step in steps:
         try:
             context = _parse(step, verbs)
+            if is_nested(step):
+                made += _check_nested(step, context, verbs, made, running)
+                continue
             for path in (*_paths(context), *filter(_of_recipe, step.inputs)):
-                if any(within(path, output) for output in made):
+                if any(overlap(path, output) for output in made):
                     continue
                 if _of_recipe(path):
                     raise UserError(f'no step before it makes {path}.')
@@ -44,6 +60,36 @@ def check_commands(steps: Sequence[Step], verbs: click.Group) -> None:
             sentence = error.format_message().rstrip('.')
             raise UserError(f"step '{step.name}', {step.verb}: {sentence}.") from None
         made += step.outputs
+
+
+def _check_nested(
+    step: Step,
+    context: click.Context,
+    verbs: click.Group,
+    made: list[str],
+    running: tuple[str, ...],
+) -> list[str]:
+    """Check the recipe that a step runs as if its steps stood here; return what else it makes."""
+    if OUT in context.params['file']:
+        raise UserError('the recipe that it runs has to be there before anything starts.')
+    recipe, folder = nested(step, OUTER)
+    if recipe.text in running:
+        raise UserError(f'{recipe.name} would run itself, again and again.')
+    out = str(folder).replace(OUTER, OUT)
+    if within(OUT, out):
+        raise UserError(f'{out} is not for {recipe.name} alone; give it {OUT}/{step.name}.')
+    own = [f'{out}/{name}' for name in (FOLDER, RECIPE, RESULT)]
+    if own[0] in made:
+        raise UserError(f'a step before it runs a recipe in {out}; give it another folder.')
+    inner = [
+        dataclasses.replace(
+            one,
+            words=tuple(word.replace(OUT, str(folder)).replace(OUTER, OUT) for word in one.words),
+        )
+        for one in recipe.steps
+    ]
+    _check(inner, verbs, made, (*running, recipe.text))
+    return own
 
 
 def _of_recipe(path: str) -> bool:
@@ -71,9 +117,12 @@ def _parse(step: Step, verbs: click.Group) -> click.Context:
 
 def _check_settings(context: click.Context) -> None:
     """Say what `train` itself would only say when its turn has come."""
+    from ..distillation.gains import check_gains
     from ..engine.settings import Settings, setting_fields
 
-    Settings.from_dict({field.name: context.params[field.name] for field in setting_fields()})
+    names = [field.name for field in setting_fields()]
+    settings = Settings.from_dict({name: context.params[name] for name in names})
+    check_gains(settings, len(context.params['teachers']))
 
 
 def _paths(context: click.Context) -> Iterator[str]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a recipe's YAML may hold for one step: `{name}`, lists, and `each` with its values.
 
-`{name}` alone is the value itself, a list too; within a longer text it is the value's text.
+`{name}` alone is the value itself, a list too; within a longer text it is the value's text, as
+`--set` takes it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,16 @@ def fill(value: Any, values: Values) -> Any:
         return values[found[1]]
 
     whole = NAME.fullmatch(value)
-    return look_up(whole) if whole else NAME.sub(lambda found: str(look_up(found)), value)
+    return look_up(whole) if whole else NAME.sub(lambda found: as_text(look_up(found)), value)
+
+
+def as_text(value: Any) -> str:
+    """Return a value as --set takes it: a list as a,b,c, truth as true or false."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ','.join(map(as_text, value))
+    return str(value)
 
 
 def combinations(each: Any, values: Values) -> Iterator[dict[str, Any]]:

@@ -15,6 +15,8 @@ def headline(report: Mapping[str, Any]) -> str:
     Args:
         report: what a verb wrote for its --json.
     """
+    if report.get('kind') == 'recipe':
+        return next((row['result'] for row in reversed(report['steps']) if row['result']), '')
     decision = report.get('decision')
     if decision:
         return f'takes {decision["arm"]}'

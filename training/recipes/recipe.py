@@ -41,6 +41,10 @@ class Step:
         """Return verb and words with the folder in the place of `{out}`."""
         return [*self.verb.split(), *(word.replace(OUT, str(out)) for word in self.words)]
 
+    def made(self, out: Path | str) -> list[str]:
+        """Return its outputs with the folder in the place of `{out}`."""
+        return [output.replace(OUT, str(out)) for output in self.outputs]
+
     @property
     def outputs(self) -> list[str]:
         """The files and folders it makes."""
@@ -56,11 +60,12 @@ class Step:
 
     def uses(self, earlier: Iterable[Step]) -> list[str]:
         """Return the names of the steps whose outputs its command line names."""
-        paths = [*self.inputs, *self.outputs]
+        words = [*self.inputs, *self.outputs]
+        paths = [*words, *(part for word in words if ',' in word for part in word.split(','))]
         return [
             step.name
             for step in earlier
-            if any(within(p, o) or within(o, p) for p in paths for o in step.outputs)
+            if any(overlap(path, output) for path in paths for output in step.outputs)
         ]
 
     def _pairs(self) -> Iterator[tuple[str, str]]:
@@ -89,6 +94,17 @@ class Recipe:
     def missing(self) -> list[str]:
         """The variables that have to be given and are not."""
         return [name for name, value in self.variables.items() if value is None]
+
+    def require_values(self) -> None:
+        """Raise UserError where one is missing."""
+        if self.missing:
+            wanted = ' '.join(f'--set {name}=…' for name in self.missing)
+            raise UserError(f'{self.name} needs {wanted}')
+
+
+def overlap(one: str, other: str) -> bool:
+    """Say whether one of two paths is the other or lies in it."""
+    return within(one, other) or within(other, one)
 
 
 def within(path: str, folder: str) -> bool:

@@ -16,11 +16,13 @@ from kd_yolo_ros.metrics.report import new_report, write_json, write_whole
 
 from .copy import with_variables
 from .headline import headline
+from .nested import is_nested
 from .process import run_command
-from .recipe import OUT, Recipe, Step
+from .recipe import Recipe, Step
 from .records import (
     FOLDER,
-    forget,
+    begin,
+    folders_from_before,
     log_file,
     pending,
     read_record,
@@ -75,7 +77,7 @@ def run_recipe(
     with _locked(out) as lock:
         plan = pending(recipe.steps, out)
         write_whole(out / RECIPE, with_variables(recipe.text, recipe.variables).encode())
-        _tell_plan(recipe, plan, tell)
+        _tell_plan(recipe, plan, out, tell)
         for number, step in enumerate(recipe.steps):
             place = f'step {number + 1}/{len(recipe.steps)} {step.name}'
             if step.name not in plan:
@@ -83,10 +85,13 @@ def run_recipe(
                 continue
             line = f'{place}: kd-yolo {shlex.join(step.command(out))}'
             tell(line)
-            forget(out, step)
+            spent = begin(out, step)
             with open(log_file(out, step), 'a', encoding='utf-8') as log:
                 log.write(f'{line}\n')
-            seconds = _run_step(step, place, out, show, lock, bool(plan[step.name]))
+            seconds = spent + _run_step(step, place, out, show, lock)
+            if is_nested(step):  # the steps that it did not repeat cost something as well
+                inner = (read_report(out, step) or {}).get('steps', [])
+                seconds = sum(row['seconds'] for row in inner) or seconds
             write_record(out, step, recipe.steps[:number], seconds)
         report = new_report(
             'recipe',
@@ -98,9 +103,11 @@ def run_recipe(
     return report
 
 
-def _run_step(step: Step, place: str, out: Path, show: Callable, lock: int, again: bool) -> float:
+def _run_step(step: Step, place: str, out: Path, show: Callable, lock: int) -> float:
     """Run one step and return its seconds; raise where it does not succeed."""
     log = log_file(out, step)
+    # A recipe that it runs names its own.
+    before = [] if is_nested(step) else [made for made in step.made(out) if Path(made).exists()]
     command = step.command(out)
     if '--json' not in step.words:
         command += ['--json', str(report_file(out, step))]
@@ -111,19 +118,24 @@ def _run_step(step: Step, place: str, out: Path, show: Callable, lock: int, agai
         raise Interrupted(f'Interrupted in {place}; the same command goes on there.') from None
     if status:
         hint = ''
-        if again and step.outputs:
-            made = ', '.join(output.replace(OUT, str(out)) for output in step.outputs)
-            hint = f' {made} is from before: move it away to have it made anew.'
+        if before:
+            hint = f' {", ".join(before)} is from before: move it away to have it made anew.'
         raise StepFailed(f'{place} failed with status {status}: {line} (log: {log}){hint}', status)
     return time.perf_counter() - start
 
 
-def _tell_plan(recipe: Recipe, plan: Mapping[str, str], tell: Callable[[str], object]) -> None:
+def _tell_plan(
+    recipe: Recipe, plan: Mapping[str, str], out: Path, tell: Callable[[str], object]
+) -> None:
     again = {name: reason for name, reason in plan.items() if reason}
     if again:
         tell('These steps were finished and run again:')
         for name, reason in again.items():
             tell(f'  {name}: {reason}')
+    folders = folders_from_before(recipe.steps, out)
+    if folders:
+        tell('These folders are from before; where a verb does not go over one, move it away:')
+        tell(f'  {shlex.join(folders)}')
 
 
 def _row(step: Step, out: Path, ran: bool) -> dict[str, Any]:

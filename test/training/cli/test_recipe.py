@@ -121,6 +121,7 @@ def test_a_changed_step_is_repeated_and_what_depends_on_it(place):
     said = run(place, '--set', 'share=0.4').succeeded()
     assert 'set: its command changed: was --select 0.2, is --select 0.4\n' in said
     assert 'check: set is made anew\n' in said and 'look: set is made anew\n' in said
+    assert 'where a verb does not go over one, move it away:\n  out/set\n' in said
     assert record(place, 'check')['finished'] > record(place, 'set')['finished'] > before
     assert record(place, 'look')['uses'] == {'set': record(place, 'set')['finished']}
 
@@ -142,6 +143,11 @@ def test_a_failing_step_ends_it(place):
     assert 'step 1/3 set: kd-yolo' in done.stdout and 'step 3/3' not in done.stdout
     assert "has no split 'val'" in (place / 'out' / 'steps' / 'look.log').read_text()
     assert not (place / 'out' / 'steps' / 'look.json').exists()
+    again = run(place, '--set', 'share=0.4', '--set', 'split=val')
+    assert again.stderr == done.stderr  # also what to move away
+    (place / 'out' / 'look.png').unlink()
+    again = run(place, '--set', 'share=0.4', '--set', 'split=val')
+    assert 'look failed' in again.stderr and 'from before' not in again.stderr
 
 
 @pytest.mark.parametrize(
@@ -223,6 +229,8 @@ def test_killed_and_gone_on(tmp_path):
     picture = first_picture(tmp_path)
     written = picture.stat().st_mtime_ns
     assert not (tmp_path / 'out' / 'steps' / 'scenes.json').exists()
+    attempt = tmp_path / 'out' / 'steps' / '.scenes.attempt'
+    attempt.write_text(json.dumps({**json.loads(attempt.read_text()), 'spent': 1000}))
     # Until the step that was left has cleaned up, nobody else may begin.
     deadline = time.monotonic() + LIMIT_S
     while True:
@@ -232,6 +240,8 @@ def test_killed_and_gone_on(tmp_path):
         assert 'in use by another' in done.refused()
     assert 'step 1/2 scenes: kd-yolo' in done.succeeded()
     assert picture.stat().st_mtime_ns == written  # the verb goes on with what is there
+    assert 1000 < record(tmp_path, 'scenes')['seconds'] < 1000 + 2 * LIMIT_S
+    assert not attempt.exists()
     assert (tmp_path / 'out' / 'set' / 'dataset.yaml').is_file()
 
 

@@ -15,6 +15,7 @@ from tiny_segmenter import write_tiny_segmenter
 from kd_yolo_ros.errors import UserError
 from kd_yolo_ros.predictor import Predictor
 from kd_yolo_training.data.dataset import Picture
+from kd_yolo_training.distillation import teacher_detections
 from kd_yolo_training.distillation.teacher_detections import (
     THRESHOLDS,
     DetectionFile,
@@ -82,6 +83,29 @@ def test_another_precision_or_model_has_a_file_of_its_own(tmp_path, tiny_artifac
     other = Predictor(tiny_artifact, 'openvino', thresholds=THRESHOLDS)
     files = {DetectionFile(tmp_path, tiny_artifact, one).file for one in (teacher, other)}
     assert len(files) == 2
+
+
+def test_another_version_of_this_package_has_a_file_of_its_own(
+    tmp_path, tiny_artifact, teacher, monkeypatch
+):
+    one = DetectionFile(tmp_path, tiny_artifact, teacher)
+    monkeypatch.setattr(teacher_detections, 'version', lambda package: f'{package} of tomorrow')
+    other = DetectionFile(tmp_path, tiny_artifact, teacher)
+    assert one.file != other.file and one.description == other.description
+
+
+def test_one_process_at_a_time_writes_a_file(tmp_path, tiny_artifact, teacher, pictures):
+    first = DetectionFile(tmp_path / 'out', tiny_artifact, teacher)
+    detect_all([first], pictures[:1], all_of)
+    first._stream.write(b'half of a li')  # as the other one sees it in between
+    first._stream.flush()
+    with pytest.raises(UserError, match=r'tiny-\w+.jsonl is in use by another .*annotate'):
+        DetectionFile(tmp_path / 'out', tiny_artifact, teacher)
+    assert first.file.read_bytes().endswith(b'half of a li')
+    first.close()
+    second = DetectionFile(tmp_path / 'out', tiny_artifact, teacher)
+    assert pictures[0].file in second
+    assert first.file.read_bytes().endswith(b'}\n')
 
 
 def test_a_picture_that_cannot_be_read_is_a_problem(tmp_path, tiny_artifact, teacher, pictures):

@@ -16,6 +16,8 @@ def test_a_name_alone_is_the_value_and_in_a_text_its_text():
     assert fill('{seeds}', VALUES) == [0, 1]
     assert fill('{out}/run-{epochs}', VALUES) == '{out}/run-20'
     assert fill(0.5, VALUES) == 0.5
+    assert fill('seeds={seeds}', VALUES) == 'seeds=0,1'  # as --set takes it
+    assert fill('keep={keep}', VALUES) == 'keep=false'
     assert fill(r'(\d{2})\.rf', VALUES) == r'(\d{2})\.rf'
 
 

@@ -21,6 +21,9 @@ from kd_yolo_training.recipes.headline import headline
          'AP50-95 tflite int8 0.300'),
         ({'arms': [{'name': 'plain', 'map50_95': 0.1}, {'name': 'cwd', 'map50_95': 0.2}],
           'results': [{'map50_95': 0.1}]}, 'AP50-95 plain 0.100, cwd 0.200'),
+        ({'kind': 'recipe', 'steps': [{'result': 'AP50-95 0.1'}, {'result': 'takes cwd'},
+                                      {'result': ''}]}, 'takes cwd'),
+        ({'kind': 'recipe', 'steps': [{'result': ''}]}, ''),
         ({'decision': {'arm': 'cwd'}, 'arms': [{'name': 'plain', 'map50_95': 0.1}]}, 'takes cwd'),
     ],
 )  # fmt: skip

@@ -73,6 +73,12 @@ def test_a_name_that_only_begins_alike_is_another_folder():
     assert step.outputs == ['{out}/show.json'] and '{out}/set-2' in step.inputs
 
 
+def test_of_a_list_of_paths_every_one_is_used():
+    made = [Step(name, 'data yolo', ('x', '--out', f'{{out}}/{name}')) for name in 'abc']
+    step = Step('all', 'recipe run', ('look', '--set', 'sets={out}/a,{out}/c', '--out', '{out}/d'))
+    assert step.uses(made) == ['a', 'c']
+
+
 def test_variables_are_set_in_the_form_of_their_defaults():
     recipe = read_recipe(TEXT, 'lights.yaml', ['seeds=5,6,7', 'epochs=9'])
     assert recipe.missing == ['lights']

@@ -138,7 +138,11 @@ def train(
             'anchors': frozen and frozen.anchors.tolist(),
         },
         'provenance': {
-            'fit': {'description': fit.description, 'pictures': len(fit.pictures)},
+            'fit': {
+                'description': fit.description,
+                'pictures': len(fit.pictures),
+                'soft_labels': sum(int(picture.soft.sum()) for picture in fit.pictures),
+            },
             'select': select
             and {'description': select.description, 'pictures': len(select.pictures)},
             'versions': {name: metadata.version(name) for name in ('torch', 'ultralytics')},

@@ -38,7 +38,7 @@ def check_fair(arms: Mapping[str, Sequence[Model]]) -> list[str]:
         Sentences on what could not be checked.
 
     Raises:
-        UserError: a plain network had a teacher, a distilled one had neither a teacher nor other
+        UserError: a plain network had a teacher, a distilled one had neither a teacher nor soft
             labels, a training is not finished, or trainings differ in more than the seed and the
             distillation.
     """
@@ -51,13 +51,13 @@ def check_fair(arms: Mapping[str, Sequence[Model]]) -> list[str]:
         _check_finished(arm, model)
         _check_trained_alike(arm, recorded[arm][0], arm, model, FREE)
         if first:
-            labels = {'fit'} if arm != plain and not _has_teacher(model) else set()
+            labels = {'fit'} if arm != plain and _may_have_soft_labels(model) else set()
             _check_trained_alike(plain, first, arm, model, FREE | DISTILLATION | labels)
     remarks = [
         f'{arm} had no teacher, but other fit data than {plain}; whether these are soft labels is '
         'not recorded.'
         for arm, models in recorded.items()
-        if first and any('fit' in _differing(first, m) and not _has_teacher(m) for m in models)
+        if first and any(m.soft_labels is None and _learns_from_labels(first, m) for m in models)
     ]
     for what, names in (
         ('how these were trained', [(a, m) for a in arms for m in arms[a] if m.run is None]),
@@ -95,18 +95,29 @@ def _has_teacher(model: Model) -> bool:
     return bool(_record(model)['teachers'])
 
 
+def _may_have_soft_labels(model: Model) -> bool:
+    return not _has_teacher(model) if model.soft_labels is None else model.soft_labels > 0
+
+
+def _learns_from_labels(first: Model, model: Model) -> bool:
+    """Return whether it has no teacher, but may have soft labels that the first has not."""
+    own = not _has_teacher(model) and _may_have_soft_labels(model)
+    return own and 'fit' in _differing(first, model)
+
+
 def _check_teacher(arm: str, model: Model, plain: str, first: Model | None) -> None:
     """Refuse a plain network with a teacher, and one of another arm with nothing to learn from."""
-    if arm == plain and _has_teacher(model):
+    if arm == plain:
+        what = 'a teacher' if _has_teacher(model) else 'soft labels' if model.soft_labels else ''
+        if what:
+            raise UserError(
+                f'{arm} {model.name} was trained with {what}; give runs without as {plain} '
+                f'({INSTEAD}).'
+            )
+    elif first and not _has_teacher(model) and not _learns_from_labels(first, model):
         raise UserError(
-            f'{arm} {model.name} was trained with a teacher; give runs without one as {plain} '
-            f'({INSTEAD}).'
-        )
-    own_labels = arm != plain and not _has_teacher(model)
-    if own_labels and first and 'fit' not in _differing(first, model):
-        raise UserError(
-            f'{arm} {model.name} was trained with neither a teacher nor other labels than {plain} '
-            f'{first.name}; give runs with one of them as {arm} ({INSTEAD}).'
+            f'{arm} {model.name} was trained with neither a teacher nor soft labels; give runs '
+            f'with one of them as {arm} ({INSTEAD}).'
         )
 
 

@@ -45,6 +45,8 @@ class Model:
         run: what training recorded of itself: settings, hashes of data, teachers and start; None
             where the weights do not tell.
         anchors: of its head in pixels, as nested lists; None for an artifact.
+        soft_labels: how many of the labels that it was fitted to a teacher made; None where the
+            weights do not tell.
     """
 
     path: Path
@@ -62,6 +64,7 @@ class Model:
     train_minutes: float | None = None
     run: Mapping[str, Any] | None = None
     anchors: list | None = None
+    soft_labels: int | None = None
 
 
 def describe_model(path: Path, weights: str | None = None, precision: str = 'auto') -> Model:
@@ -162,6 +165,7 @@ def _checkpoint(path: Path, weights: str | None) -> Model:
         train_minutes=training_minutes(run) if run else None,
         run=recorded,
         anchors=checkpoint.anchors.tolist(),
+        soft_labels=_soft_labels(checkpoint.training),
     )
 
 
@@ -179,12 +183,19 @@ def _artifact(path: Path, precision: str) -> Model:
         runtime=chosen.runtime,
         precision=chosen.precision,
         run=_recorded(artifact.manifest.provenance.get('training')),
+        soft_labels=_soft_labels(artifact.manifest.provenance.get('training')),
     )
 
 
 def _recorded(training: Any) -> Mapping[str, Any] | None:
     run = training.get('run') if isinstance(training, Mapping) else None
     return run if isinstance(run, Mapping) and run else None
+
+
+def _soft_labels(training: Any) -> int | None:
+    provenance = training.get('provenance') if isinstance(training, Mapping) else None
+    fit = provenance.get('fit') if isinstance(provenance, Mapping) else None
+    return fit.get('soft_labels') if isinstance(fit, Mapping) else None
 
 
 def _kind(model: Model) -> str:

@@ -54,7 +54,7 @@ def test_seed_and_distillation_may_differ(trained: Model) -> None:
         ({'fit': 'another'}, 'other fit data'),
         ({'select': 'a hash'}, 'other select data'),
         ({'start': 'a hash'}, 'other starting weights'),
-        ({'teachers': []}, 'neither a teacher nor other labels than plain p'),
+        ({'teachers': []}, 'neither a teacher nor soft labels; give'),
     ],
 )
 def test_what_else_differs_is_refused(trained: Model, recorded: dict, told: str) -> None:
@@ -96,6 +96,24 @@ def test_soft_labels_are_other_labels_and_a_remark(trained: Model) -> None:
     arms['soft'] = [model(trained, 's', fit='soft', lr=0.1)]
     with pytest.raises(UserError, match='than plain p: lr 0.1 instead of 0.01'):
         check_fair(arms)
+
+
+def test_soft_labels_that_are_recorded(trained: Model) -> None:
+    def arms(plain: int, candidate: int, **recorded: Any) -> dict[str, list[Model]]:
+        one = model(trained, 's', fit='soft', **recorded)
+        return {
+            'plain': [dataclasses.replace(model(trained, 'p'), soft_labels=plain)],
+            'soft': [dataclasses.replace(one, soft_labels=candidate)],
+        }
+
+    assert check_fair(arms(0, 7)) == []
+    assert check_fair(arms(0, 7, **TAUGHT)) == []  # and a teacher beside them
+    with pytest.raises(UserError, match='soft s was trained with neither a teacher nor soft'):
+        check_fair(arms(0, 0))
+    with pytest.raises(UserError, match='than plain p: other fit data; train them alike'):
+        check_fair(arms(0, 0, **TAUGHT))
+    with pytest.raises(UserError, match='plain p was trained with soft labels'):
+        check_fair(arms(7, 7))
 
 
 def test_what_is_not_recorded_is_a_remark(trained: Model) -> None:

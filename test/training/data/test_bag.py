@@ -138,8 +138,10 @@ def test_only_labelled_frames_of_a_sequence_are_judged(tmp_path: Path) -> None:
         cv2.imwrite(str(file), np.full((64, 128, 3), frame, np.uint8))
     labels = root / 'gtFine' / 'val' / 'ulm'
     labels.mkdir(parents=True)
-    square = [[10, 10], [30, 10], [30, 30], [10, 30]]
-    objects = [{'label': label, 'polygon': square} for label in ('car', 'persongroup', 'sky')]
+    objects = [
+        {'label': label, 'polygon': [[x, 10], [x + 20, 10], [x + 20, 30], [x, 30]]}
+        for label, x in (('sky', 10), ('car', 10), ('persongroup', 40))
+    ]
     content = {'imgWidth': 128, 'imgHeight': 64, 'objects': objects}
     (labels / 'ulm_000000_000019_gtFine_polygons.json').write_text(json.dumps(content))
     camera = root / 'camera' / 'val' / 'ulm' / 'ulm_000000_000019_camera.json'

@@ -36,6 +36,14 @@ def run(*args: object) -> str:
     return CliRunner().invoke(quantize, arguments, catch_exceptions=False).output
 
 
+@pytest.fixture(scope='module', autouse=True)
+def elsewhere(tmp_path_factory):
+    """Where runs/runs.csv, to which the verb adds a row, is nobody's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp('elsewhere'))
+        yield
+
+
 @pytest.fixture(scope='module')
 def artifact(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('artifact')

@@ -7,9 +7,12 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 from kd_yolo_ros.metrics.figure import GREY, GRID, make_figure, to_png
 
+CONVOLUTIONS = 'convolutions'
+# As these OpenVINO computes a 1x1 convolution with compressed weights, such as a head.
+MATRICES = ('FullyConnected', 'FullyConnectedCompressed')
 # OpenVINO and ONNX Runtime have names of their own for the same work.
 GROUPS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
-    ('convolutions', ('Conv', 'QLinearConv', 'Convolution', 'FusedConv', 'ConvInteger')),
+    (CONVOLUTIONS, ('Conv', 'QLinearConv', 'Convolution', 'FusedConv', 'ConvInteger', *MATRICES)),
     ('activations', ('QuickGelu', 'Sigmoid', 'Mul', 'QLinearSigmoid', 'QLinearMul', 'Swish')),
     ('moving and reordering', ('Transpose', 'Concat', 'Upsample', 'Interpolate')),
     ('casts', ('Cast', 'Convert', 'Quantize', 'Dequantize', 'DynamicQuantize')),

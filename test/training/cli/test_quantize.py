@@ -397,6 +397,8 @@ def test_real_accuracy(data_dir, tmp_path):
         for file in load_artifact(tmp_path / 'int8').manifest.files
         for entry in file.accuracy
     }
-    for runtime, lost in (('onnxruntime', 0.010), ('openvino', 0.018)):
+    # On 413 photographs INT8 loses half a point (docs/quantization.md). These are a third of them,
+    # which tells AP to a point either way, and the calibration knows vehicles alone.
+    for runtime in ('onnxruntime', 'openvino'):
         assert ap['fp32', runtime] == pytest.approx(0.357, abs=0.003)
-        assert ap['int8', runtime] > ap['fp32', runtime] - lost
+        assert ap['int8', runtime] > ap['fp32', runtime] - 0.018

@@ -159,7 +159,7 @@ def train(
     from ..engine.distributed import join_world
     from ..engine.outlets import Outlets
     from ..engine.run_folder import BEST, RESUME, SETTINGS, write_settings
-    from ..engine.train import Machine, check_masks
+    from ..engine.train import Machine, check_masks, check_start
     from ..engine.train import train as run
     from ..engine.usable import usable
     from ..models.open import open_checkpoint
@@ -172,6 +172,7 @@ def train(
         fit, select = _read(data, select_data, evaluates)
         check_masks(settings, fit, select)
         start = open_checkpoint(weights) if weights else None
+        check_start(settings, start)
         known = [open_checkpoint(path) for path in teachers]
         frozen = open_checkpoint(anchors) if anchors else None
         check_teachers(settings, fit.names, known, frozen)

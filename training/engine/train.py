@@ -29,6 +29,8 @@ from ..losses.detection import DetectionLoss, Gains
 from ..losses.segmentation import SegmentationLoss
 from ..models.checkpoint import Checkpoint
 from ..models.detect import COCO_ANCHORS
+from ..models.layout import SIZES
+from ..models.narrow import narrow
 from ..models.open import FORMAT
 from ..models.transfer import transfer
 from ..models.yolov5 import YOLOv5
@@ -81,7 +83,7 @@ def train(
         select: decides which epoch is the best and when to stop; None for neither.
         folder: of the run.
         world: from `join_world`.
-        start: weights to begin with; of the same size of network.
+        start: weights to begin with; of a larger network some of its channels.
         teachers: what the network learns from beside the labels, as the settings say.
         anchors: whose anchors are taken as they are; None for the first teacher's where its
             answers are distilled.
@@ -96,6 +98,7 @@ def train(
     """
     machine, outlets = machine or Machine(), outlets or Outlets()
     check_masks(settings, fit, select)
+    check_start(settings, start)
     if settings.precision == 'fp16' and world.device.type == 'cpu':
         raise UserError('fp16 needs a GPU; on a CPU give --precision bf16 or fp32.')
     tune_allocator()
@@ -200,6 +203,27 @@ def check_masks(settings: Settings, fit: DataSet, select: DataSet | None) -> Non
             )
 
 
+def check_start(settings: Settings, start: Checkpoint | None) -> None:
+    """Refuse weights that a network of the size that is asked for cannot start with.
+
+    Raises:
+        UserError: they are of a smaller network, or of a larger one and not to be trained.
+    """
+    if start is None or start.size == settings.model:
+        return
+    sizes = list(SIZES)
+    if sizes.index(start.size) < sizes.index(settings.model):
+        raise UserError(
+            f'the weights to start from are of size {start.size}, less than {settings.model}; '
+            f'give --model {start.size} or a smaller one.'
+        )
+    if settings.freeze:
+        raise UserError(
+            f'the weights to start from are of size {start.size}; some of its channels make a '
+            f'{settings.model} that has yet to be trained: leave out --freeze.'
+        )
+
+
 def tune_allocator() -> None:
     """Keep the memory of freed tensors instead of returning it to the kernel after each step.
 
@@ -220,11 +244,6 @@ def _model(
     outlets: Outlets,
 ) -> YOLOv5:
     """Return the network with its anchors and its first weights."""
-    if start and start.size != settings.model:
-        raise UserError(
-            f'the weights to start from are of size {start.size}, not {settings.model}; '
-            f'give --model {start.size}.'
-        )
     given = np.array(COCO_ANCHORS, np.float32) * (settings.imgsz / 640)
     if start and settings.transfer == 'all':
         given = start.anchors.numpy()
@@ -239,7 +258,8 @@ def _model(
     if settings.freeze and not start:
         outlets.say(f'The first {settings.freeze} layers are frozen at random weights.')
     if start:
-        outlets.say(transfer(model, fit.names, start, settings.transfer == 'all'))
+        fitting = start if start.size == settings.model else narrow(start, settings.model)
+        outlets.say(transfer(model, fit.names, fitting, settings.transfer == 'all', start.size))
     return model
 
 

@@ -18,7 +18,8 @@ from .cost import read_results
 from .models import Model
 
 FREE = {'seed', 'deterministic'}  # neither makes a training longer or better
-DISTILLATION = {'teachers', *(field.name for field in dataclasses.fields(Distillation))}
+STARTS = 'starts from its teacher'
+DISTILLATION = {'teachers', STARTS, *(field.name for field in dataclasses.fields(Distillation))}
 HASHED = {  # of which no value is shown
     'fit': 'fit data',
     'select': 'select data',
@@ -88,7 +89,8 @@ def unlike(arms: Mapping[str, Sequence[Model]]) -> dict[str, list[str] | None]:
 def _record(model: Model) -> dict[str, Any]:
     """Return what its training recorded; a setting that came later has its default."""
     hashed = dict.fromkeys(HASHED)
-    return {**Settings().to_dict(), **hashed, 'teachers': [], **(model.run or {})}
+    record = {**Settings().to_dict(), **hashed, 'teachers': [], **(model.run or {})}
+    return {**record, STARTS: record['start'] in record['teachers']}
 
 
 def _has_teacher(model: Model) -> bool:
@@ -167,6 +169,8 @@ def _told(first: Model, model: Model, ignored: set[str]) -> list[str]:
         if name in HASHED
         else _teachers(len(mine[name]), len(other[name]))
         if name == 'teachers'
+        else f'{"" if mine[STARTS] else "not "}{STARTS}'
+        if name == STARTS
         else f'{name.replace("_", "-")} {_value(mine.get(name))} instead of '
         f'{_value(other.get(name))}'
         for name in names
@@ -177,6 +181,8 @@ def _differing(first: Model, model: Model) -> set[str]:
     """Return the names of what differs between two trainings."""
     mine, other = _record(model), _record(first)
     names = {name for name in mine.keys() | other.keys() if mine.get(name) != other.get(name)}
+    if STARTS in names:
+        names.discard('start')
     # Those that are given to one may be those that the other found; two that each found its own
     # differ by their seed alone.
     if 'anchors' in names and _same(first.anchors, model.anchors):

@@ -16,7 +16,11 @@ BOX_VALUES = 5  # x, y, w, h, objectness
 
 @torch.no_grad()
 def transfer(
-    model: YOLOv5, names: Sequence[str], checkpoint: Checkpoint, head: bool = True
+    model: YOLOv5,
+    names: Sequence[str],
+    checkpoint: Checkpoint,
+    head: bool = True,
+    source: str | None = None,
 ) -> str:
     """Copy weights into a model of the same size; return one sentence that says what came along.
 
@@ -29,6 +33,7 @@ def transfer(
         names: its class names.
         checkpoint: of the same size.
         head: False leaves the head as it is.
+        source: size of the network that was trained, where the checkpoint is a part of it.
     """
     state = model.state_dict()
     trunk = {k: v for k, v in checkpoint.state.items() if not k.startswith(HEAD)}
@@ -39,7 +44,11 @@ def transfer(
         protos = f'{HEAD}proto.'
         state.update({k: v for k, v in checkpoint.state.items() if k.startswith(protos)})
     model.load_state_dict(state)
-    said = f'The trunk ({len(trunk)} tensors) comes from a trained {checkpoint.size}'
+    said = f'The trunk ({len(trunk)} tensors) comes from '
+    if source in (None, checkpoint.size):
+        said += f'a trained {checkpoint.size}'
+    else:
+        said += f'evenly spaced channels of a trained {source}'
     if not head:
         return f'{said}; the head is new.'
     mine = model.head.anchors_px

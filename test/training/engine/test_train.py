@@ -243,9 +243,26 @@ def test_starting_from_weights(data, tmp_path):
     assert not torch.allclose(new[:, 5 + 1], old[:, 5 + 0], atol=1e-2)  # square is new
 
 
-def test_weights_of_another_size_are_refused(data, tmp_path):
-    with pytest.raises(UserError, match='--model s'):
-        train(Settings.from_dict(QUICK), data[0], None, tmp_path, CPU, checkpoint('ab', 's'))
+def test_starting_from_channels_of_a_larger_network(data, tmp_path):
+    fit, _ = data
+    said = []
+    start = checkpoint(fit.names, 's')
+    settings = Settings.from_dict({**QUICK, 'epochs': 1, 'lr': 1e-12, 'autoanchor': False})
+    train(settings, fit, None, tmp_path, CPU, start, outlets=Outlets(said.append))
+    assert any('evenly spaced channels of a trained s, the head too' in text for text in said)
+    model, _ = weights_of(tmp_path)
+    first = start.state['model.0.conv.weight'][::2]
+    assert torch.allclose(model.model[0].conv.weight, first, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('size', 'settings', 'told'),
+    [('n', {'model': 's'}, 'less than s; give --model n'), ('s', {'freeze': 10}, '--freeze')],
+)
+def test_weights_that_cannot_be_started_with(data, tmp_path, size, settings, told):
+    settings = Settings.from_dict({**QUICK, **settings})
+    with pytest.raises(UserError, match=told):
+        train(settings, data[0], None, tmp_path, CPU, checkpoint('ab', size))
 
 
 def test_broken_pictures_are_listed_and_left_out(tmp_path):

@@ -42,6 +42,17 @@ def test_seed_and_distillation_may_differ(trained: Model) -> None:
     }
 
 
+def test_weights_of_a_teacher_are_distillation_too(trained: Model) -> None:
+    from_teacher = model(trained, 'd', **TAUGHT, start='a hash')
+    for start in (None, 'another'):  # whatever the plain one begins with
+        arms = {'plain': [model(trained, 'p', start=start)], 'channels': [from_teacher]}
+        assert check_fair(arms) == []
+        assert unlike(arms)['channels'][-1] == 'starts from its teacher'
+    arms['channels'].append(model(trained, 'e', **TAUGHT))
+    with pytest.raises(UserError, match='e was trained .* d: not starts from its teacher;'):
+        check_fair(arms)
+
+
 @pytest.mark.parametrize(
     ('recorded', 'told'),
     [
@@ -53,7 +64,7 @@ def test_seed_and_distillation_may_differ(trained: Model) -> None:
         ({'precision': 'bf16'}, 'precision bf16 instead of fp32'),
         ({'fit': 'another'}, 'other fit data'),
         ({'select': 'a hash'}, 'other select data'),
-        ({'start': 'a hash'}, 'other starting weights'),
+        ({'start': 'another'}, 'other starting weights'),
         ({'teachers': []}, 'neither a teacher nor soft labels; give'),
     ],
 )

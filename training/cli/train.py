@@ -83,7 +83,10 @@ def _resume(ctx: click.Context, param: click.Parameter, folder: Path | None) -> 
     help='Measure AP on the select pictures after every epoch.',
 )
 @click.option(
-    '--weights', type=EXISTING, help='Start from this checkpoint: .pt, .safetensors or a run.'
+    '--weights',
+    type=EXISTING,
+    help='Start from this checkpoint: .pt, .safetensors or a run; of a larger network, such as '
+    'the teacher, from some of its channels.',
 )
 @click.option(
     '--teacher',

@@ -106,6 +106,16 @@ def test_what_the_student_leaves_is_the_student_alone(data, teacher, tmp_path):
     assert len(student.training['run']['teachers']) == 1
 
 
+def test_channels_of_the_teacher_are_a_lead_and_recorded_as_its(data, teacher, tmp_path):
+    settings = Settings.from_dict(QUICK)
+    random = train(settings, data[0], None, tmp_path / 'random', CPU, anchors=teacher)
+    taught = Settings.from_dict({**settings.to_dict(), 'distil_imitation': 0.01})
+    channels = train(taught, data[0], None, tmp_path / 'run', CPU, teacher, [teacher], teacher)
+    assert all(row['box'] < other['box'] for row, other in zip(channels, random, strict=True))
+    run = open_checkpoint(tmp_path / 'run' / LAST).training['run']
+    assert run['teachers'] == [run['start']]
+
+
 def test_another_teacher_is_another_run(data, teacher, tmp_path):
     settings = Settings.from_dict({**TAUGHT, 'epochs': 1, 'distil_close': 0})
     train(settings, data[0], None, tmp_path, CPU, teachers=[teacher])

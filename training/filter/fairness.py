@@ -74,14 +74,20 @@ def unlike(arms: Mapping[str, Sequence[Model]]) -> dict[str, list[str] | None]:
     """Return how the training of each arm differed from that of the first network of the first.
 
     Returns:
-        What differs, but for the seed, by name of the arm, as 'epochs 20 instead of 10'; None
-        where it is not recorded.
+        What differs, but for the seed, by name of the arm, as 'epochs 20 instead of 10', and which
+        were not trained to the end; None where it is not recorded.
     """
     first = next(iter(arms.values()))[0]
     return {
         arm: None
         if any(model.run is None for model in (first, *models))
-        else list(dict.fromkeys(told for model in models for told in _told(first, model, FREE)))
+        else list(
+            dict.fromkeys(
+                told
+                for model in models
+                for told in (*_told(first, model, FREE), *_unfinished(model))
+            )
+        )
         for arm, models in arms.items()
     }
 
@@ -124,11 +130,15 @@ def _check_teacher(arm: str, model: Model, plain: str, first: Model | None) -> N
 
 
 def _check_finished(arm: str, model: Model) -> None:
-    if _ended(model) is False:
-        raise UserError(
-            f'{arm} {model.name} has not finished its {_record(model)["epochs"]} epochs; let it '
-            'go on with kd-yolo train --resume first.'
-        )
+    for told in _unfinished(model):
+        raise UserError(f'{arm} {told}; let it go on with kd-yolo train --resume first.')
+
+
+def _unfinished(model: Model) -> list[str]:
+    """Say that it has epochs to go, if it has."""
+    if _ended(model) is not False:
+        return []
+    return [f'{model.name} has not finished its {_record(model)["epochs"]} epochs']
 
 
 def _ended(model: Model) -> bool | None:

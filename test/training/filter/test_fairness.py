@@ -74,6 +74,12 @@ def test_what_else_differs_is_refused(trained: Model, recorded: dict, told: str)
         check_fair({'plain': [model(trained, 'p')], 'cwd': [distilled]})
 
 
+def test_a_comparison_tells_who_has_epochs_to_go(trained: Model) -> None:
+    stopped = model(trained, 'd', epochs=40, **TAUGHT)
+    arms = {'plain': [model(trained, 'p')], 'output': [stopped]}
+    assert unlike(arms)['output'][-1] == 'd has not finished its 40 epochs'
+
+
 def test_plain_is_plain(trained: Model) -> None:
     taught = model(trained, 'd', **TAUGHT)
     with pytest.raises(UserError, match='plain d was trained with a teacher; give runs without'):

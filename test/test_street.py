@@ -8,6 +8,7 @@ import importlib.util
 import cv2
 import numpy as np
 import pytest
+import yaml
 from processes import kd_yolo
 from reports import read_report
 
@@ -58,13 +59,21 @@ def test_the_manifest_says_where_it_comes_from(street):
     assert recipe['sha256'] == sha256_of(DEFAULT / recipe['file'])
     training = manifest.provenance['training']
     assert isinstance(training['run']['seed'], int)
-    assert training['run']['start'] is None, 'it starts from random weights'
+    assert training['run']['start'] in (None, *training['run']['teachers']), 'whose weights?'
     selection = training['provenance']['selection']
     assert selection['sentence'] and all(arm['seeds'] for arm in selection['arms'])
     for file in manifest.files:
         (entry,) = file.accuracy
         assert entry['runtime'] in file.runtimes
         assert 0 < entry['map50_95'] < entry['map50'] <= 1 and entry['images'] >= 100
+
+
+def test_nobody_elses_weights_are_in_it(street):
+    recipe = DEFAULT / street.manifest.provenance['recipe']['file']
+    steps = yaml.safe_load(recipe.read_text())['steps']
+    start = {s['name']: s['options'].get('weights') for s in steps if s['verb'] == 'train'}
+    assert start.pop('teacher') is None
+    assert set(start.values()) <= {None, '{out}/teacher'}
 
 
 def test_the_demo_shows_a_drive_that_no_recipe_draws():

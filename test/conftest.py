@@ -6,6 +6,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -34,6 +35,16 @@ def _isolate_ros() -> None:
     os.environ['ROS_LOG_DIR'] = logs
 
 
+def _hear_ctrl_c() -> None:
+    """Let what the tests start be interrupted.
+
+    A script that starts the tests in the background (`make test &`) has them ignore SIGINT, and
+    every process takes that over from the one that starts it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _share_cores() -> None:
     """Give each pytest-xdist worker its part of the cores, before a runtime asks for all of them.
 
@@ -47,6 +58,7 @@ def _share_cores() -> None:
 
 
 _isolate_ros()
+_hear_ctrl_c()
 _share_cores()
 
 

@@ -137,6 +137,7 @@ def train(
             'fit': fingerprint(fit),
             'select': select and fingerprint(select),
             'start': start and _hash_of(start),
+            'narrowed_from': start.size if start and start.size != settings.model else None,
             'teachers': [_hash_of(teacher) for teacher in teachers],
             'anchors': frozen and frozen.anchors.tolist(),
         },

@@ -96,7 +96,9 @@ def _record(model: Model) -> dict[str, Any]:
     """Return what its training recorded; a setting that came later has its default."""
     hashed = dict.fromkeys(HASHED)
     record = {**Settings().to_dict(), **hashed, 'teachers': [], **(model.run or {})}
-    return {**record, STARTS: record['start'] in record['teachers']}
+    # A teacher of the same size would only go on with its own training: that is no distillation.
+    narrowed = record.pop('narrowed_from', None) is not None
+    return {**record, STARTS: narrowed and record['start'] in record['teachers']}
 
 
 def _has_teacher(model: Model) -> bool:

@@ -113,7 +113,7 @@ def test_channels_of_the_teacher_are_a_lead_and_recorded_as_its(data, teacher, t
     channels = train(taught, data[0], None, tmp_path / 'run', CPU, teacher, [teacher], teacher)
     assert all(row['box'] < other['box'] for row, other in zip(channels, random, strict=True))
     run = open_checkpoint(tmp_path / 'run' / LAST).training['run']
-    assert run['teachers'] == [run['start']]
+    assert run['teachers'] == [run['start']] and run['narrowed_from'] == 's'
 
 
 def test_another_teacher_is_another_run(data, teacher, tmp_path):

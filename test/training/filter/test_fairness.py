@@ -42,8 +42,14 @@ def test_seed_and_distillation_may_differ(trained: Model) -> None:
     }
 
 
-def test_weights_of_a_teacher_are_distillation_too(trained: Model) -> None:
-    from_teacher = model(trained, 'd', **TAUGHT, start='a hash')
+def test_a_teacher_that_goes_on_training_is_no_student(trained: Model) -> None:
+    longer = model(trained, 'd', **TAUGHT, start='a hash', narrowed_from=None)
+    with pytest.raises(UserError, match='other starting weights'):
+        check_fair({'plain': [model(trained, 'p')], 'longer': [longer]})
+
+
+def test_channels_of_a_teacher_are_distillation_too(trained: Model) -> None:
+    from_teacher = model(trained, 'd', **TAUGHT, start='a hash', narrowed_from='s')
     for start in (None, 'another'):  # whatever the plain one begins with
         arms = {'plain': [model(trained, 'p', start=start)], 'channels': [from_teacher]}
         assert check_fair(arms) == []

@@ -13,11 +13,9 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters, SetParameters
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -26,6 +24,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 from kd_yolo_ros.nodes import qos
 from kd_yolo_ros.nodes.image_messages import to_image
 from kd_yolo_ros.nodes.process import use_large_image_transport
+from kd_yolo_ros.nodes.spinner import Spinner
 
 TIMEOUT_S = 60.0
 
@@ -48,12 +47,7 @@ class Peer:
         self.subscribe(Detection2DArray, 'detections', qos.DETECTIONS, self.detections)
         self.subscribe(LabelInfo, 'label_info', qos.LATCHED, self.labels)
         self.subscribe(DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS, self.diagnostics)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._finished = Future(executor=self._executor)
-        self._spinner = threading.Thread(
-            target=self._executor.spin_until_future_complete, args=(self._finished,), daemon=True
-        )
+        self._spinner = Spinner(self.node)
         self._spinner.start()
         self._stamp_ns = 1_000_000_000
 
@@ -147,9 +141,7 @@ class Peer:
         ).value
 
     def close(self) -> None:
-        self._finished.set_result(None)
-        self._spinner.join()
-        self._executor.shutdown()
+        self._spinner.stop()
         self.node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 

@@ -18,11 +18,9 @@ from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optio
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
@@ -38,6 +36,7 @@ from kd_yolo_ros.nodes import NODES, qos
 from kd_yolo_ros.nodes.image_messages import nanoseconds, to_image
 from kd_yolo_ros.nodes.middleware_events import without_events, without_subscription_events
 from kd_yolo_ros.nodes.process import keep_large_buffers, use_large_image_transport
+from kd_yolo_ros.nodes.spinner import Spinner
 
 NAMESPACE = f'/kd_yolo_replay_{os.getpid()}'  # others may run at the same time
 CLOCK_PERIOD_S = 0.1  # between the frames; each frame sets the clock to its own stamp
@@ -166,15 +165,7 @@ class Player:
         for stage in STAGES:
             topic = f'{detector}/debug/{stage}_ms'
             self._subscribe(Float64, topic, self._stage_callback(stage), qos.DETECTIONS)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._finished: Future = Future(executor=self._executor)
-        self._spinner = threading.Thread(
-            target=self._executor.spin_until_future_complete,
-            args=(self._finished,),
-            name='player',
-            daemon=True,
-        )
+        self._spinner = Spinner(self._node)
 
     def _publisher(self, message_type: Any, topic: str, profile: Any) -> Any:
         return self._node.create_publisher(
@@ -198,9 +189,7 @@ class Player:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._finished.set_result(None)
-        self._spinner.join()
-        self._executor.shutdown()
+        self._spinner.stop()
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 

@@ -10,19 +10,16 @@ import ctypes
 import os
 import signal
 import sys
-import threading
-import traceback
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 
 from kd_yolo_ros.errors import UserError
+from kd_yolo_ros.nodes.spinner import Spinner
 
 FASTDDS_PROFILE = Path(__file__).with_name('fastdds_large_images.xml')
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
@@ -56,6 +53,31 @@ def middleware() -> str:
     return rclpy.get_rmw_implementation_identifier()
 
 
+class StopRequest:
+    """Waits for SIGINT or SIGTERM, from its making on and whichever thread gets the signal.
+
+    The system may hand a signal to a thread of the middleware. Python's handlers run in the main
+    thread alone, and one that waits on a lock would not wake up for that; the byte that Python
+    writes at once, wherever it is, does wake a reader.
+    """
+
+    def __init__(self) -> None:
+        # Open until the process ends: a signal may come as late as that.
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+
+    def set(self) -> None:
+        """End the waiting without a signal."""
+        os.write(self._writer, b'\0')
+
+    def wait(self) -> None:
+        """Return as soon as there has been a signal or a `set`."""
+        os.read(self._reader, 1)
+
+
 def run_node(
     create: Callable[[], Node],
     start: Callable[[Any], Optional[bool]],
@@ -65,7 +87,7 @@ def run_node(
     """Create a node, spin it until a signal comes, and end it in order.
 
     rclpy's own signal handlers shut the context down at once, under a worker that is still
-    publishing; here a signal only sets an event, and a second one changes nothing.
+    publishing; here a signal only ends the waiting, and a second one changes nothing.
 
     Args:
         create: makes the node.
@@ -76,9 +98,7 @@ def run_node(
     Returns:
         The exit status.
     """
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    stop_request = StopRequest()
     use_large_image_transport()
     keep_large_buffers()
     try:
@@ -94,32 +114,15 @@ def run_node(
         print(f'Error: {error}', file=sys.stderr)
         rclpy.shutdown()
         return 1
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    # Shutting the executor down while it waits would pull the wait set from under it.
-    finished: Future = Future(executor=executor)
-    failures = []
-
-    def spin() -> None:
-        try:
-            executor.spin_until_future_complete(finished)
-        except Exception as error:
-            failures.append(error)
-            node.get_logger().fatal(traceback.format_exc())
-        finally:
-            stopping.set()
-
-    spinner = threading.Thread(target=spin, name='executor')
+    spinner = Spinner(node, on_end=stop_request.set)
     try:
         started = start(node) is not False
         if started:
             spinner.start()
-            stopping.wait()
-            finished.set_result(None)
-            spinner.join()
+            stop_request.wait()
+        spinner.stop()
         stop(node)
-        executor.shutdown()
         node.destroy_node()
     finally:
         rclpy.try_shutdown()
-    return 0 if started and not failures else 1
+    return 0 if started and not spinner.failed else 1

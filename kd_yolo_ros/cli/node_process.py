@@ -97,7 +97,12 @@ class NodeProcess:
         words = self._last_words() if status else ''
         self._folder.cleanup()
         if status and error is None:
-            raise UserError(f'The node ended with status {status}: {words}')
+            how = (
+                f'did not end within {STOP_TIMEOUT_S:.0f} s and was killed'
+                if status == -signal.SIGKILL
+                else f'ended with status {status}'
+            )
+            raise UserError(f'The node {how}; its last words: {words}')
 
 
 @contextlib.contextmanager
